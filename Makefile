@@ -1,0 +1,46 @@
+# Everything that a fresh checkout needs: `make run` starts the gateway, `make test` runs the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= data
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: run test check format test-long bench clean setup
+
+# uv lives in the project's own environment; the lock file says every version and hash.
+$(VENV)/.ready: pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Tollhouse needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --inexact --python $(BIN)/python
+	@touch $@
+
+setup: $(VENV)/.ready
+
+run: setup
+	@$(BIN)/tollhouse serve --data-dir $(DATA)
+
+test: setup
+	$(PYTEST) -n 2 --dist loadgroup -m "not long"
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright --warnings
+	$(BIN)/lint-imports
+	$(PYTEST) -q -p no:xdist tests/house
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test-long: setup
+	$(PYTEST) -m long
+
+bench: setup
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

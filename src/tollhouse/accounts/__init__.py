@@ -1,0 +1,1 @@
+"""Who is calling: workspaces, keys and what a call may do; no money and no store of its own."""

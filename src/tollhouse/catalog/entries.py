@@ -1,0 +1,182 @@
+"""Provider, Model, Deployment and Price: the catalogue's entries, frozen."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from tollhouse.wire.quirks import Quirks
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of one attempt in seconds: `total_s` for an answer in one piece, `stream_s` for a stream's whole life."""
+
+    connect_s: float = 10.0
+    first_byte_s: float = 300.0
+    idle_s: float = 120.0
+    total_s: float = 600.0
+    stream_s: float = 3600.0
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """One account at one vendor. `format` names a wire format. `api_key` is a secret: never logged, never shown."""
+
+    id: str
+    format: str
+    base_url: str
+    api_key: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    quirks: Quirks = Quirks()
+    timeouts: Timeouts = Timeouts()
+
+    def __repr__(self) -> str:
+        """Without the key and the headers, which may hold one."""
+        return f"Provider({self.id!r}, {self.format!r}, {self.base_url!r})"
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """A model at a provider. `order` 0 is tried before 1; `weight` shares the load within an order."""
+
+    provider: Provider
+    upstream_model: str
+    order: int = 0
+    weight: int = 1
+    quirks: Quirks = Quirks()
+    timeouts: Timeouts = Timeouts()
+
+    @property
+    def name(self) -> str:
+        """`provider:upstream-model`, as trails and logs show it."""
+        return f"{self.provider.id}:{self.upstream_model}"
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True):
+    """Prices per token in integer pico-USD; None where there is no price of its own (see `Price`)."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached_prompt: int | None = None
+    cache_write: int | None = None
+    cache_write_1h: int | None = None
+    image_input: int | None = None
+    image_output: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+
+
+class Tier(msgspec.Struct, frozen=True, kw_only=True):
+    """Other rates for the whole call once its prompt has more than `above_prompt_tokens` tokens."""
+
+    above_prompt_tokens: int
+    rates: Rates
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model costs.
+
+    A missing rate falls back to the rate that a provider would bill it at: cached_prompt, cache_write and image_input
+    to prompt, cache_write_1h to cache_write, image_output to completion. Audio has no fallback: a call that uses it
+    without a price is refused, as is a service tier or a provider's own tool that is not listed.
+    `per_image_pico_usd` is charged per generated image, `tool_fees` per use in pico-USD by the tool's name.
+    """
+
+    rates: Rates = Rates()
+    tiers: tuple[Tier, ...] = ()
+    service_tiers: tuple[tuple[str, Rates], ...] = ()
+    per_image_pico_usd: int | None = None
+    tool_fees: tuple[tuple[str, int], ...] = ()
+    version: str = ""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing of the model costs anything."""
+        return self == Price(version=self.version)
+
+
+class Creator(msgspec.Struct, frozen=True, kw_only=True):
+    """Who made a model."""
+
+    slug: str
+    name: str
+    brand_color: str | None = None
+
+
+class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
+    """One published score. `score` stays text: it is shown, never computed with. tier: primary or extra."""
+
+    label: str
+    score: str
+    source_url: str
+    tier: str = "extra"
+    unit: str | None = None
+    mode: str | None = None
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """One model that callers can name. A wildcard (`slug` ends in `*`) hands the rest of the name on to its
+    deployments' `*` and is never listed."""
+
+    slug: str
+    name: str
+    creator: Creator
+    deployments: tuple[Deployment, ...]
+    price: Price
+    aliases: tuple[str, ...] = ()
+    description: str = ""
+    release_date: str = ""
+    context_length: int = 0
+    max_output_tokens: int = 0
+    features: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ("chat",)
+    datacenter_locations: tuple[str, ...] = ()
+    benchmarks: tuple[Benchmark, ...] = ()
+    hugging_face_id: str | None = None
+    demo: bool = False
+    unpriced_allowed: bool = False
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether the slug is a pattern."""
+        return self.slug.endswith("*")
+
+
+class Resolved(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that a caller sent, looked up. `slug` is the full name that answers echo, `label` the bounded one for
+    metrics (a wildcard's pattern); `rest` is what stood in place of the wildcard."""
+
+    model: Model
+    slug: str
+    label: str
+    rest: str | None = None
+
+    def upstream_model(self, deployment: Deployment) -> str:
+        """The name that the provider knows the model by."""
+        if self.rest is None:
+            return deployment.upstream_model
+        return deployment.upstream_model.replace("*", self.rest, 1)
+
+
+class Catalog:
+    """An immutable snapshot of all that can be called. `listed` is in the order of the file, without wildcards."""
+
+    def __init__(self, providers: Mapping[str, Provider], models: tuple[Model, ...]) -> None:
+        self.providers: Mapping[str, Provider] = MappingProxyType(dict(providers))
+        self.models = models
+        self.listed = tuple(model for model in models if not model.is_wildcard)
+        self._by_name: dict[str, Resolved] = {}
+        for model in self.listed:
+            for name in (model.slug, *model.aliases):
+                self._by_name.setdefault(name, Resolved(model=model, slug=model.slug, label=model.slug))
+        wildcards = sorted((m for m in models if m.is_wildcard), key=lambda m: -len(m.slug))
+        self._wildcards = tuple(wildcards)
+
+    def resolve(self, name: str) -> Resolved | None:
+        """The model of this name or alias; the longest matching wildcard when no name fits; None when none does."""
+        found = self._by_name.get(name)
+        if found is not None:
+            return found
+        for model in self._wildcards:
+            prefix = model.slug[:-1]
+            if name.startswith(prefix) and len(name) > len(prefix):
+                return Resolved(model=model, slug=name, label=model.slug, rest=name[len(prefix) :])
+        return None

@@ -1,0 +1,1 @@
+"""The command line: serve, check, simulate, migrate, and the same accounts a running gateway uses."""

@@ -1,0 +1,49 @@
+"""Dialect: one published API as data and a few pure functions; `http` serves its routes."""
+
+import enum
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from tollhouse.catalog.entries import Catalog
+from tollhouse.relay.call import Voice, Wording
+
+
+class Operation(enum.Enum):
+    """What a route does."""
+
+    CHAT = "chat"
+    MODELS = "models"
+    HEALTH = "health"
+    READY = "ready"
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One method and path of a dialect. `endpoint` is the path as the dialect's errors name it; `voice` speaks for
+    the routes that make calls; `public` ones need no key."""
+
+    method: str
+    path: str
+    operation: Operation
+    endpoint: str
+    voice: Voice | None = None
+    public: bool = False
+
+
+class Dialect(Wording, Protocol):
+    """One published API."""
+
+    name: str
+    routes: tuple[Route, ...]
+    roots: tuple[str, ...]
+    """Path prefixes that belong to the dialect: an unknown path below one is refused in the dialect's words, and
+    HEAD on one answers 200."""
+
+    def read_key(self, headers: Mapping[str, str]) -> str | None:
+        """The key that a request carries, by the dialect's own rules; header names are lower case."""
+        ...
+
+    def models(self, catalog: Catalog) -> bytes:
+        """The body of its list of models."""
+        ...

@@ -1,0 +1,1 @@
+"""The HPP Router dialect: OpenAI chat with smart-routing headers and a prepaid quota."""

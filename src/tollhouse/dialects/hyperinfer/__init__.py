@@ -1,0 +1,1 @@
+"""The HyperInfer dialect: any-to-any formats with one error taxonomy."""

@@ -1,0 +1,1 @@
+"""The VoltageGPU dialect: a bounded OpenAI chat with errors that carry details."""

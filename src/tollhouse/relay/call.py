@@ -1,0 +1,96 @@
+"""Call and Caller: one request on its way through the gateway, and the program at the other end of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from tollhouse.accounts.principal import Principal
+from tollhouse.ir.fault import Fault
+from tollhouse.observe.record import Attempt
+from tollhouse.wire.format import AnswerPolicy, Peek
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class CallerGoneError(Exception):
+    """The caller hung up; nothing more can be sent."""
+
+
+class Caller(Protocol):
+    """The program that called us; `http` implements it on ASGI, tests in memory."""
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send the head of the answer, once. Raises CallerGoneError."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the body, waiting while the caller reads slowly. Raises CallerGoneError."""
+        ...
+
+    async def end(self, data: bytes) -> None:
+        """Send the last part of the body. Raises CallerGoneError."""
+        ...
+
+    def on_gone(self, callback: Callable[[], None] | None) -> None:
+        """Call back once when the caller hangs up, from now on or already; None cancels that."""
+        ...
+
+
+class Worded(msgspec.Struct, frozen=True):
+    """A fault in a dialect's own words: status, JSON body, extra headers."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Wording(Protocol):
+    """One dialect's words for every fault."""
+
+    def word(
+        self, fault: Fault, request_id: str, endpoint: str, attempts: tuple[Attempt, ...] = ()
+    ) -> Worded:
+        """The one wording of `fault`; `endpoint` is the path as the dialect's errors name it."""
+        ...
+
+
+class Voice(Wording, Protocol):
+    """How one dialect speaks on one route: the part of a dialect that the relay needs."""
+
+    dialect: str
+    format_name: str
+
+    def validate(self, body: bytes) -> None:
+        """Check a request body against the contract. Raises FaultError (invalid_request)."""
+        ...
+
+    def defaults(self) -> Mapping[str, msgspec.Raw]:
+        """Documented defaults that are sent explicitly to a provider of the same format, where the caller sent none."""
+        ...
+
+    def policy(self, request_id: str, slug: str, asked: Peek) -> AnswerPolicy:
+        """How the answer has to look; `slug` is the resolved model."""
+        ...
+
+    def headers(self, slug: str) -> Headers:
+        """Headers of the dialect's own on a good answer."""
+        ...
+
+
+class Call(msgspec.Struct, kw_only=True):
+    """One request after its key was checked and its body read.
+
+    `request_id` is ours: 32 hex digits, 128 random bits. `endpoint` is the path as the dialect's errors name it.
+    `headers` are the request's own, lower case. `started_s` is monotonic, `started_at_ms` Unix time.
+    """
+
+    request_id: str
+    voice: Voice
+    endpoint: str
+    principal: Principal | None
+    body: bytes
+    headers: Mapping[str, str]
+    started_s: float
+    started_at_ms: int
+    client_request_id: str | None = None

@@ -1,0 +1,1 @@
+"""Which deployment answers: pure decisions; time and chance are arguments."""

@@ -1,0 +1,1 @@
+"""A provider in the box, for a fresh install, the tests and the benchmark; knows nothing of the rest of Tollhouse."""

@@ -1,0 +1,147 @@
+"""WireFormat: what a format must offer so that the relay can carry it without knowing which it is."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from tollhouse.ir.events import StreamEvent
+from tollhouse.ir.fault import Fault
+from tollhouse.ir.loss import Loss
+from tollhouse.ir.request import ChatRequest
+from tollhouse.ir.response import ChatResponse
+from tollhouse.ir.usage import Usage
+from tollhouse.wire.quirks import Quirks
+
+
+class Peek(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway must know of a request before it forwards it, whatever the format.
+
+    `output_limit` is the caller's own bound in tokens. `choices` is `n`. `wants_usage` says whether the caller asked
+    for usage in a stream. `paid` lists (field, price name) pairs: features that cost extra and so need a price, such
+    as ("service_tier", "service_tier:priority") or ("web_search_options", "tool:web_search").
+    """
+
+    model: str
+    stream: bool = False
+    output_limit: int | None = None
+    choices: int = 1
+    wants_usage: bool = False
+    has_tools: bool = False
+    paid: tuple[tuple[str, str], ...] = ()
+
+
+class Scan(msgspec.Struct, frozen=True):
+    """A request body cut once into its top-level fields (the last of a repeated key wins), and what was peeked."""
+
+    fields: dict[str, msgspec.Raw]
+    peek: Peek
+    size_bytes: int
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """The settled facts of an answer, for the frames that may only be sent after settlement.
+
+    `cost_nano_usd` is what the caller was charged.
+    """
+
+    usage: Usage
+    cost_nano_usd: int
+
+
+class AnswerPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How a dialect wants answers of its own format to look; None or False leaves the provider's bytes alone.
+
+    answer_id: the id of the answer. model: the model name that is echoed. usage_always: usage comes with every
+    answer, streamed or not, asked for or not; otherwise a stream has it only when the caller asked. cost: usage
+    carries `cost` in USD. tidy: the contract's own frame order (a role frame, deltas, one finish frame, a usage-only
+    frame) and its closed lists of finish reasons hold, and every field that it requires is there.
+    """
+
+    answer_id: str | None = None
+    model: str | None = None
+    usage_always: bool = False
+    cost: bool = False
+    tidy: bool = False
+
+
+class StreamDecoder(Protocol):
+    """Bytes of a provider's stream to events; `feed` takes any split of the bytes."""
+
+    def feed(self, data: bytes) -> list[StreamEvent]:
+        """Events that `data` completes. Raises FaultError on an error frame, garbled or oversized input."""
+        ...
+
+    def flush(self) -> list[StreamEvent]:
+        """Events left at the end of the stream. Raises FaultError when the answer was cut short."""
+        ...
+
+
+class StreamEncoder(Protocol):
+    """Events to bytes of a stream."""
+
+    def feed(self, event: StreamEvent) -> bytes:
+        """Frames that `event` makes; b'' when it makes none yet."""
+        ...
+
+    def flush(self) -> bytes:
+        """The terminal frames."""
+        ...
+
+
+class UsageTap(Protocol):
+    """Reads usage out of frames in passing, without decoding the rest."""
+
+    usage: Usage | None
+    received_bytes: int
+    """About how many UTF-8 bytes of text, reasoning and tool arguments have been received."""
+
+
+class WireFormat(Protocol):
+    """One wire format, both directions; instances are stateless and shared."""
+
+    name: str
+    path: str
+    """Appended to a provider's base URL."""
+    forwarded_headers: frozenset[str]
+    """Request headers (lower case) that belong to the format and are handed on to a provider of the same format."""
+
+    def scan(self, body: bytes) -> Scan:
+        """Cut a request body. Raises FaultError (invalid_request) when it is no JSON object of this format."""
+        ...
+
+    def rewrite(self, scan: Scan, changes: Mapping[str, msgspec.Raw], quirks: Quirks) -> bytes:
+        """The body for a provider of the same format: fields of `changes` replaced or added, all else verbatim."""
+        ...
+
+    def decode_request(self, scan: Scan) -> ChatRequest:
+        """Raises FaultError (invalid_request) naming the field that does not fit."""
+        ...
+
+    def encode_request(self, request: ChatRequest, losses: list[Loss]) -> bytes:
+        """Appends to `losses` what this format cannot say."""
+        ...
+
+    def decode_response(self, body: bytes) -> ChatResponse:
+        """Raises FaultError (provider_unavailable) when the body is no answer of this format."""
+        ...
+
+    def encode_response(self, response: ChatResponse, losses: list[Loss]) -> bytes:
+        """The whole body of an answer."""
+        ...
+
+    def stream_decoder(self) -> StreamDecoder:
+        """A fresh decoder for one stream."""
+        ...
+
+    def stream_encoder(self) -> StreamEncoder:
+        """A fresh encoder for one stream."""
+        ...
+
+    def decode_fault(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Fault:
+        """What a provider's answer of status >= 400 means; never raises, whatever the body."""
+        ...
+
+    def error_frame(self, body: bytes) -> bytes:
+        """The frame that carries an error body (worded by the dialect) in the middle of a stream."""
+        ...

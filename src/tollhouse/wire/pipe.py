@@ -1,0 +1,31 @@
+"""Pipe: one provider answer on its way to the caller, byte for byte, patched or translated; chosen once per attempt."""
+
+from typing import Protocol
+
+from tollhouse.ir.usage import Usage
+from tollhouse.wire.format import Answered
+
+
+class Pipe(Protocol):
+    """The relay's only view of an answer. `feed` never returns a terminal frame: the relay settles first, then sends
+    what `finish` returns. For an answer that is no stream, `feed` returns nothing and `finish` the whole body."""
+
+    usage: Usage | None
+    """As the provider reported it; None until then, or for good."""
+    received_bytes: int
+    """About how many UTF-8 bytes of text, reasoning and tool arguments have been received."""
+    has_content: bool
+    """Whether bytes returned so far hold generated content: after that no other deployment may answer."""
+    finish_reason: str | None
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes for the caller. Raises FaultError on an error frame, garbled or oversized input."""
+        ...
+
+    def close(self) -> bytes:
+        """The provider's stream has ended: bytes left over, if any. Raises FaultError when the answer was cut short."""
+        ...
+
+    def finish(self, answered: Answered) -> bytes:
+        """The terminal frames, or the whole body."""
+        ...

@@ -1,0 +1,13 @@
+"""Quirks: documented facts about a deployment that differ from its format's standard, as data."""
+
+import msgspec
+
+
+class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a deployment differs from its format; the defaults describe the format's own vendor.
+
+    stream_usage: `stream_options.include_usage` is understood; otherwise it is not sent and usage is taken from
+    where it comes, or estimated. output_limit_field: the field in which the deployment takes the output limit.
+    """
+
+    stream_usage: bool = True
