@@ -48,9 +48,7 @@ class Worded(msgspec.Struct, frozen=True):
 class Wording(Protocol):
     """One dialect's words for every fault."""
 
-    def word(
-        self, fault: Fault, request_id: str, endpoint: str, attempts: tuple[Attempt, ...] = ()
-    ) -> Worded:
+    def word(self, fault: Fault, request_id: str, endpoint: str, attempts: tuple[Attempt, ...] = ()) -> Worded:
         """The one wording of `fault`; `endpoint` is the path as the dialect's errors name it."""
         ...
 
