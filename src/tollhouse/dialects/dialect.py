@@ -19,15 +19,28 @@ class Operation(enum.Enum):
     READY = "ready"
 
 
+class Probes(Protocol):
+    """The bodies of the HEALTH and READY routes; the statuses are 200, and 503 for READY with a dependency down."""
+
+    def alive(self) -> bytes:
+        """The body of an answer that touches no dependency."""
+        ...
+
+    def ready(self, *, books_ok: bool, limits_ok: bool) -> bytes:
+        """The body that names what is up and what is down: the ledger's store, and the one of limits and caches."""
+        ...
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One method and path of a dialect. `endpoint` is the path as the dialect's errors name it; `voice` speaks for
-    the routes that make calls; `public` ones need no key."""
+    the routes that make calls, `probes` for HEALTH and READY; `public` ones need no key."""
 
     method: str
     path: str
     operation: Operation
     endpoint: str
     voice: Voice | None = None
+    probes: Probes | None = None
     public: bool = False
 
 
