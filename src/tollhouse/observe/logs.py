@@ -1,0 +1,116 @@
+"""Log: structured lines of JSON, one per call and per event, from which every secret is struck out."""
+
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Iterable, MutableMapping
+from typing import Any, BinaryIO, cast
+
+import msgspec
+import structlog
+
+from tollhouse.observe.record import CallRecord
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+# What a secret looks like wherever it stands: our own keys, the vendors' usual prefixes, bearer credentials.
+_SECRET_SHAPES = re.compile(
+    r"\b(?:th|sk|pk|rk|gsk|xai|hf|AIza)[-_][A-Za-z0-9_\-]{12,}|\bAIza[A-Za-z0-9_\-]{20,}|\b[Bb]earer\s+[^\s\"\\]{8,}"
+)
+_STRUCK = "[redacted]"
+
+
+class Redaction:
+    """Strikes known secrets, and whatever looks like one, out of a finished line."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = tuple(sorted({secret for secret in secrets if len(secret) >= 6}, key=len, reverse=True))
+
+    def strike(self, line: str) -> str:
+        """The line without secrets."""
+        for secret in self._secrets:
+            if secret in line:
+                line = line.replace(secret, _STRUCK)
+        return _SECRET_SHAPES.sub(_STRUCK, line)
+
+
+class Log:
+    """The gateway's log. Keyword arguments become members of the line; a prompt or a key never is one."""
+
+    def __init__(self, level: str, redaction: Redaction, out: BinaryIO | None = None, key_prefix: str = "th-") -> None:
+        self._redaction = redaction
+        self._prefix_shape = re.compile(re.escape(key_prefix) + r"[A-Za-z0-9_\-]{12,}")
+        processors = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), self._render]
+        self._logger = structlog.wrap_logger(
+            structlog.BytesLogger(out or sys.stderr.buffer),
+            processors=processors,
+            wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+            cache_logger_on_first_use=True,
+        )
+
+    def call(self, record: CallRecord) -> None:
+        """One line per call."""
+        self._logger.info(
+            "call",
+            request_id=record.id,
+            client_request_id=record.client_request_id,
+            dialect=record.dialect,
+            model=record.model,
+            provider=record.provider,
+            workspace=record.workspace_id,
+            key=record.key_id,
+            stream=record.stream,
+            status=record.status,
+            error=record.error_code,
+            finish=record.finish_reason,
+            prompt_tokens=record.prompt_tokens,
+            completion_tokens=record.completion_tokens,
+            cost_nano_usd=record.cost_nano_usd,
+            ms=record.finished_at_ms - record.started_at_ms,
+            first_byte_ms=record.first_byte_ms,
+            attempts=len(record.attempts),
+        )
+
+    def info(self, event: str, **facts: object) -> None:
+        """Something worth knowing."""
+        self._logger.info(event, **facts)
+
+    def warning(self, event: str, **facts: object) -> None:
+        """Something that may need the operator."""
+        self._logger.warning(event, **facts)
+
+    def error(self, event: str, **facts: object) -> None:
+        """Something that needs the operator."""
+        self._logger.error(event, **facts)
+
+    def broken(self, request_id: str, error: BaseException) -> None:
+        """A fault of our own: where it happened, without the error's text, which may quote a prompt."""
+        places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+        self._logger.error("the gateway failed", request_id=request_id, error=type(error).__name__, at=places[-6:])
+
+    def adopt(self) -> None:
+        """Carry the lines of libraries (uvicorn, aiohttp, asyncio) from the standard `logging` as well."""
+        root = logging.getLogger()
+        root.handlers[:] = [_Adopted(self)]
+        root.setLevel(logging.WARNING)
+
+    def _render(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
+        facts = {name: value for name, value in event.items() if value is not None}
+        line = self._redaction.strike(msgspec.json.encode(facts).decode())
+        return self._prefix_shape.sub(_STRUCK, line).encode()
+
+
+class _Adopted(logging.Handler):
+    """Hands a library's log record to our log."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        facts: dict[str, object] = {"logger": record.name}
+        if record.exc_info and record.exc_info[0] is not None:
+            facts["error"] = cast("type[BaseException]", record.exc_info[0]).__name__
+        write = self._log.error if record.levelno >= logging.ERROR else self._log.warning
+        write(record.getMessage(), **facts)

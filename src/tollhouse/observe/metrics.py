@@ -1,0 +1,86 @@
+"""Metrics: counters for Prometheus whose labels come from the catalogue and closed lists, never from a caller."""
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+from tollhouse.observe.record import CallRecord
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Metrics:
+    """The process's metrics; several workers of one gateway add theirs up through a shared folder."""
+
+    content_type = b"text/plain; version=0.0.4; charset=utf-8"
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._calls = Counter(
+            "tollhouse_calls_total",
+            "Calls by how they ended.",
+            ("dialect", "model", "status", "error"),
+            registry=self._registry,
+        )
+        self._tokens = Counter(
+            "tollhouse_tokens_total", "Tokens that were charged.", ("model", "direction"), registry=self._registry
+        )
+        self._cost = Counter(
+            "tollhouse_cost_nano_usd_total", "What callers were charged.", ("model",), registry=self._registry
+        )
+        self._attempts = Counter(
+            "tollhouse_attempts_total", "Attempts by outcome.", ("provider", "outcome"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "tollhouse_call_seconds", "Duration of calls.", ("dialect",), buckets=_SECONDS, registry=self._registry
+        )
+        self._first_byte = Histogram(
+            "tollhouse_first_byte_seconds",
+            "Time to the first byte of a stream.",
+            ("dialect",),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._in_flight = Gauge(
+            "tollhouse_calls_in_flight",
+            "Calls being answered now.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._children: dict[tuple[str, ...], tuple[Counter, ...]] = {}
+
+    def call(self, record: CallRecord, model_label: str) -> None:
+        """Count one ended call; `model_label` is a slug or a wildcard's pattern."""
+        key = (record.dialect, model_label, record.status, record.error_code or "")
+        children = self._children.get(key)
+        if children is None:
+            children = (
+                self._calls.labels(*key),
+                self._tokens.labels(model_label, "in"),
+                self._tokens.labels(model_label, "out"),
+                self._cost.labels(model_label),
+            )
+            self._children[key] = children
+        children[0].inc()
+        if record.cost_nano_usd or record.completion_tokens:
+            children[1].inc(record.prompt_tokens)
+            children[2].inc(record.completion_tokens)
+            children[3].inc(record.cost_nano_usd)
+        for attempt in record.attempts:
+            self._attempts.labels(attempt.provider, attempt.outcome).inc()
+        self._seconds.labels(record.dialect).observe((record.finished_at_ms - record.started_at_ms) / 1000)
+        if record.first_byte_ms is not None:
+            self._first_byte.labels(record.dialect).observe(record.first_byte_ms / 1000)
+
+    def in_flight(self, change: int) -> None:
+        """One call more (1) or fewer (-1) is being answered."""
+        self._in_flight.inc(change)
+
+    def render(self) -> bytes:
+        """The page that Prometheus scrapes."""
+        if os.environ.get(MULTIPROCESS_VARIABLE):
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)
+            return generate_latest(registry)
+        return generate_latest(self._registry)

@@ -1,0 +1,138 @@
+"""Admission: who calls, what is asked, whether it may be, and the hold on the purse; all before anything goes out."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from tollhouse.accounts import keys
+from tollhouse.accounts.principal import Principal
+from tollhouse.accounts.store import AccountStore
+from tollhouse.catalog.entries import Catalog, Resolved
+from tollhouse.ir.fault import Fault, FaultError, FaultKind, invalid_request
+from tollhouse.money.pricing import unpriced_feature, upper_bound
+from tollhouse.money.store import Hold, Ledger
+from tollhouse.relay.call import Call
+from tollhouse.wire.format import Scan, WireFormat
+
+_CACHED_KEYS = 10_000
+_CACHED_S = 1.0
+
+_BAD_KEY = Fault(
+    kind=FaultKind.INVALID_KEY,
+    source="client",
+    message="The API key is missing or not valid. Check that the whole key was copied and that it is not revoked.",
+)
+
+
+class Authenticator:
+    """Looks keys up, remembering each good answer for a second: so long may a revoked key live on elsewhere.
+
+    Unknown, disabled, revoked and expired keys are refused in the same words, so that none can be told from another.
+    """
+
+    def __init__(self, store: AccountStore, clock_s: Callable[[], float], now_ms: Callable[[], int]) -> None:
+        self._store = store
+        self._clock_s = clock_s
+        self._now_ms = now_ms
+        self._known: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
+
+    async def authenticate(self, key: str | None) -> Principal:
+        """Whose key it is. Raises FaultError (invalid_key, workspace_locked, books_unavailable)."""
+        if key is None or not keys.well_formed(key):
+            raise FaultError(_BAD_KEY)
+        known = self._known.get(key)
+        if known is not None and known[0] > self._clock_s():
+            principal = known[1]
+        else:
+            principal = await self._look_up(key)
+        if principal.expires_at_ms is not None and principal.expires_at_ms <= self._now_ms():
+            raise FaultError(_BAD_KEY)
+        if principal.locked:
+            raise FaultError(
+                Fault(
+                    kind=FaultKind.WORKSPACE_LOCKED,
+                    source="policy",
+                    message="The workspace is locked. Its administrator can unlock it.",
+                )
+            )
+        return principal
+
+    async def _look_up(self, key: str) -> Principal:
+        principal = await self._store.principal(keys.digest(key))
+        if principal is None:
+            self._known.pop(key, None)
+            raise FaultError(_BAD_KEY)
+        self._known[key] = (self._clock_s() + _CACHED_S, principal)
+        self._known.move_to_end(key)
+        if len(self._known) > _CACHED_KEYS:
+            self._known.popitem(last=False)
+        return principal
+
+
+class Admitted(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that may be forwarded."""
+
+    call: Call
+    principal: Principal
+    format: WireFormat
+    scan: Scan
+    resolved: Resolved
+    hold: Hold
+
+
+class Admission:
+    """Checks a call whose key is good, in the order of the published contracts."""
+
+    def __init__(self, catalog: Callable[[], Catalog], formats: Mapping[str, WireFormat], ledger: Ledger) -> None:
+        self._catalog = catalog
+        self._formats = formats
+        self._ledger = ledger
+
+    async def admit(self, call: Call, principal: Principal) -> Admitted:
+        """Raises FaultError: invalid_request, unknown_model, model_not_allowed, insufficient_balance."""
+        call.voice.validate(call.body)
+        wire_format = self._formats[call.voice.format_name]
+        scan = wire_format.scan(call.body)
+        resolved = self._resolve(scan.peek.model, principal)
+        model = resolved.model
+        if not model.unpriced_allowed:
+            field = unpriced_feature(model.price, scan.peek.paid)
+            if field is not None:
+                raise invalid_request(
+                    f"{field} asks for something that has no price for the model {resolved.slug}. "
+                    "Leave it out, or have the operator add its price to the catalogue.",
+                    field,
+                )
+        limit = scan.peek.output_limit or model.max_output_tokens
+        hold = Hold(
+            request_id=call.request_id,
+            account_id=principal.account_id,
+            amount_nano_usd=upper_bound(model.price, scan.size_bytes, limit, scan.peek.choices),
+            price_version=model.price.version,
+        )
+        await self._ledger.hold(hold, invoicing=principal.invoicing)
+        return Admitted(call=call, principal=principal, format=wire_format, scan=scan, resolved=resolved, hold=hold)
+
+    def _resolve(self, name: str, principal: Principal) -> Resolved:
+        resolved = self._catalog().resolve(name)
+        if resolved is None:
+            raise FaultError(
+                Fault(
+                    kind=FaultKind.UNKNOWN_MODEL,
+                    source="client",
+                    message=f"There is no model {name[:200]!r} here. The list of models says which there are.",
+                    param="model",
+                )
+            )
+        allowed = principal.allowed_models
+        if allowed is not None and resolved.slug not in allowed:
+            raise FaultError(
+                Fault(
+                    kind=FaultKind.MODEL_NOT_ALLOWED,
+                    source="policy",
+                    message=f"This key may not use the model {resolved.slug}. Use another model or another key.",
+                    param="model",
+                )
+            )
+        return resolved

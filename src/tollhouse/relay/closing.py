@@ -1,0 +1,152 @@
+"""Closing: what a call leaves behind: usage, charge and record in one commit, then metrics and log."""
+
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import msgspec
+
+from tollhouse.ir.fault import Fault, FaultError, FaultKind
+from tollhouse.ir.usage import Usage
+from tollhouse.money.pricing import charge_lines
+from tollhouse.money.store import ChargeLine, Hold, Ledger
+from tollhouse.observe.logs import Log
+from tollhouse.observe.metrics import Metrics
+from tollhouse.observe.record import Attempt, CallRecord
+from tollhouse.relay.admission import Admitted
+from tollhouse.relay.attempts import Opened
+from tollhouse.relay.call import Call
+from tollhouse.tokens.bounds import likely_tokens
+from tollhouse.wire.format import Answered
+
+Status = Literal["ok", "refused", "failed", "aborted"]
+
+
+class CallStore(Protocol):
+    """Where all that a call leaves behind is kept."""
+
+    async def commit_call(self, hold: Hold | None, lines: tuple[ChargeLine, ...], record: CallRecord) -> None:
+        """Charge the lines and keep the record in one commit; durable on return, once per request id.
+
+        Raises FaultError (books_unavailable).
+        """
+        ...
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """How far a call has come, filled in on its way."""
+
+    call: Call
+    admitted: Admitted | None = None
+    opened: Opened | None = None
+    trail: list[Attempt]
+    first_byte_s: float | None = None
+    closed: bool = False
+
+
+class Closing:
+    """Ends each call exactly once: charged or not, recorded, counted and logged."""
+
+    def __init__(
+        self, store: CallStore, ledger: Ledger, metrics: Metrics, log: Log, clock_s: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._metrics = metrics
+        self._log = log
+        self._clock_s = clock_s
+
+    async def settle(self, progress: Progress, status: Status, fault: Fault | None = None) -> Answered:
+        """Charge what was received and keep the record; durable on return. Raises FaultError (books_unavailable).
+
+        The commit is queued before the first wait, so that it happens even when the task is cancelled meanwhile.
+        """
+        admitted, opened = progress.admitted, progress.opened
+        usage = _usage(admitted, opened) if admitted and opened else None
+        lines: tuple[ChargeLine, ...] = ()
+        if admitted is not None and usage is not None:
+            lines = charge_lines(admitted.resolved.model.price, usage, _service_tier(admitted))
+        cost_nano_usd = sum(line.amount_nano_usd for line in lines)
+        record = self._record(progress, status, fault, usage, cost_nano_usd)
+        progress.closed = True
+        hold = admitted.hold if admitted else None
+        try:
+            await self._store.commit_call(hold, lines, record)
+        finally:
+            if hold is not None:
+                self._ledger.release(hold)
+            self._report(progress, record)
+        return Answered(usage=usage or Usage(source="estimated"), cost_nano_usd=cost_nano_usd)
+
+    async def give_up(self, progress: Progress, status: Status, fault: Fault | None) -> None:
+        """Settle where nobody waits for the outcome any more; books that fail are logged: the call has failed anyway."""
+        try:
+            await self.settle(progress, status, fault)
+        except FaultError as error:
+            self._log.error("a call could not be recorded", request_id=progress.call.request_id, why=error.fault.detail)
+
+    def _record(
+        self, progress: Progress, status: Status, fault: Fault | None, usage: Usage | None, cost_nano_usd: int
+    ) -> CallRecord:
+        call, admitted, opened = progress.call, progress.admitted, progress.opened
+        now_s = self._clock_s()
+        first_s = progress.first_byte_s
+        usage = usage or Usage(source="estimated")
+        principal = call.principal
+        deployment = opened.deployment if opened else None
+        return CallRecord(
+            id=call.request_id,
+            started_at_ms=call.started_at_ms,
+            finished_at_ms=call.started_at_ms + round((now_s - call.started_s) * 1000),
+            workspace_id=principal.workspace_id if principal else None,
+            key_id=principal.key_id if principal else None,
+            dialect=call.voice.dialect,
+            format=call.voice.format_name,
+            model=admitted.resolved.slug if admitted else None,
+            provider=deployment.provider.id if deployment else None,
+            upstream_model=admitted.resolved.upstream_model(deployment) if admitted and deployment else None,
+            stream=admitted.scan.peek.stream if admitted else False,
+            status=status,
+            error_code=fault.kind.value if fault else None,
+            finish_reason=opened.pipe.finish_reason if opened else None,
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cache_read_tokens,
+            completion_tokens=usage.completion_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            usage_source=usage.source if usage.total_tokens else None,
+            cost_nano_usd=cost_nano_usd,
+            first_byte_ms=None if first_s is None else round((first_s - call.started_s) * 1000),
+            attempts=tuple(progress.trail),
+            client_request_id=call.client_request_id,
+        )
+
+    def _report(self, progress: Progress, record: CallRecord) -> None:
+        label = progress.admitted.resolved.label if progress.admitted else "none"
+        self._metrics.call(record, label)
+        self._log.call(record)
+
+
+def _usage(admitted: Admitted, opened: Opened) -> Usage | None:
+    """What the provider reported; where it reported nothing that can be trusted, a count of what was sent and
+    received; None where nothing came."""
+    if opened.pipe.usage is not None:
+        return opened.pipe.usage
+    if not opened.pipe.received_bytes:
+        return None
+    return Usage(
+        input_tokens=likely_tokens(admitted.scan.size_bytes),
+        output_tokens=likely_tokens(opened.pipe.received_bytes),
+        source="estimated",
+    )
+
+
+def _service_tier(admitted: Admitted) -> str | None:
+    for field, name in admitted.scan.peek.paid:
+        if field == "service_tier":
+            return name.partition(":")[2]
+    return None
+
+
+BROKEN = Fault(
+    kind=FaultKind.INTERNAL,
+    message="The gateway failed on its own account. The request id names the call; its operator can look it up.",
+)

@@ -1,0 +1,120 @@
+"""Relay: the story of one call, from the door to the provider and back."""
+
+import asyncio
+
+from tollhouse.ir.fault import Fault, FaultError
+from tollhouse.observe.logs import Log
+from tollhouse.relay.admission import Admission
+from tollhouse.relay.attempts import Attempts, Opened
+from tollhouse.relay.call import Call, Caller, CallerGoneError, Headers
+from tollhouse.relay.closing import BROKEN, Closing, Progress
+from tollhouse.relay.departure import Departure
+
+_JSON = (b"content-type", b"application/json")
+_STREAM: Headers = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    # nginx in front of us would otherwise collect a stream before it hands it on.
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class Relay:
+    """Handles calls; one instance serves all."""
+
+    def __init__(self, admission: Admission, attempts: Attempts, closing: Closing, log: Log) -> None:
+        self._admission = admission
+        self._attempts = attempts
+        self._closing = closing
+        self._log = log
+
+    async def handle(self, call: Call, caller: Caller) -> None:
+        """Answer one call, whatever happens; never raises but when its task is cancelled."""
+        progress = Progress(call=call, trail=[])
+        departure = Departure(caller)
+        started = False
+        try:
+            await self._open(progress, departure)
+            opened = progress.opened
+            if opened is None:  # _open either sets it or raises
+                raise FaultError(BROKEN)
+            if progress.admitted is not None and progress.admitted.scan.peek.stream:
+                started = True
+                await self._stream(progress, opened, caller, departure)
+            else:
+                await self._body(progress, opened, caller)
+        except FaultError as error:
+            await self._fail(progress, caller, error.fault, started=started)
+        except CallerGoneError:
+            await self._abandon(progress)
+        except asyncio.CancelledError:
+            await self._abandon(progress)
+            raise
+        except Exception as error:
+            self._log.broken(call.request_id, error)
+            await self._fail(progress, caller, BROKEN, started=started)
+        finally:
+            caller.on_gone(None)
+
+    async def _open(self, progress: Progress, departure: Departure) -> None:
+        call = progress.call
+        if call.principal is None:
+            raise FaultError(BROKEN)
+        admitted = await self._admission.admit(call, call.principal)
+        progress.admitted = admitted
+        policy = call.voice.policy(call.request_id, admitted.resolved.slug, admitted.scan.peek)
+        with departure:
+            progress.opened = await self._attempts.open(admitted, policy, progress.trail)
+
+    async def _stream(self, progress: Progress, opened: Opened, caller: Caller, departure: Departure) -> None:
+        pipe, answer = opened.pipe, opened.answer
+        try:
+            with departure:
+                await caller.start(200, (*_STREAM, *self._headers(progress)))
+                progress.first_byte_s = asyncio.get_running_loop().time()
+                await caller.write(opened.first)
+                while not opened.ended:
+                    data = await answer.read()
+                    opened.ended = not data
+                    out = pipe.feed(data) if data else pipe.close()
+                    if out:
+                        await caller.write(out)
+        finally:
+            answer.close()
+        answered = await self._closing.settle(progress, "ok")
+        await caller.end(pipe.finish(answered))
+
+    async def _body(self, progress: Progress, opened: Opened, caller: Caller) -> None:
+        opened.answer.close()
+        answered = await self._closing.settle(progress, "ok")
+        body = opened.pipe.finish(answered)
+        length = (b"content-length", str(len(body)).encode())
+        await caller.start(200, (_JSON, length, *self._headers(progress)))
+        await caller.end(body)
+
+    def _headers(self, progress: Progress) -> Headers:
+        call, admitted = progress.call, progress.admitted
+        slug = admitted.resolved.slug if admitted else ""
+        return ((b"x-request-id", call.request_id.encode()), *call.voice.headers(slug))
+
+    async def _fail(self, progress: Progress, caller: Caller, fault: Fault, *, started: bool) -> None:
+        """Tell the caller, in the words of his dialect: as an error answer, or as the stream's error frame."""
+        call = progress.call
+        if not progress.closed:
+            await self._closing.give_up(progress, "failed" if progress.admitted else "refused", fault)
+        worded = call.voice.word(fault, call.request_id, call.endpoint, tuple(progress.trail))
+        try:
+            if started and progress.admitted is not None:
+                await caller.end(progress.admitted.format.error_frame(worded.body))
+                return
+            length = (b"content-length", str(len(worded.body)).encode())
+            own = (b"x-request-id", call.request_id.encode())
+            await caller.start(worded.status, (_JSON, length, own, *worded.headers))
+            await caller.end(worded.body)
+        except CallerGoneError:
+            return
+
+    async def _abandon(self, progress: Progress) -> None:
+        """The caller has left, or the gateway is being stopped: charge what came, and keep the record."""
+        if not progress.closed:
+            await self._closing.give_up(progress, "aborted", None)
