@@ -78,7 +78,7 @@ class Closing:
         return Answered(usage=usage or Usage(source="estimated"), cost_nano_usd=cost_nano_usd)
 
     async def give_up(self, progress: Progress, status: Status, fault: Fault | None) -> None:
-        """Settle where nobody waits for the outcome any more; books that fail are logged: the call has failed anyway."""
+        """Settle where nobody waits for the outcome; books that fail are logged, since the call has failed anyway."""
         try:
             await self.settle(progress, status, fault)
         except FaultError as error:
