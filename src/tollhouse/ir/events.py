@@ -7,7 +7,7 @@ after the start, the last report holds. Faults are no events: a decoder raises t
 
 import msgspec
 
-from tollhouse.ir.parts import Citation, Extensions, Part, ToolCallKind
+from tollhouse.ir.parts import Citation, Extensions, Part, ReasoningOrigin, ToolCallKind
 from tollhouse.ir.response import Finish
 from tollhouse.ir.usage import Usage
 
@@ -92,6 +92,7 @@ class ReasoningStart(msgspec.Struct, frozen=True, kw_only=True, tag="reasoning_s
     index: int
     id: str | None = None
     redacted: bool = False
+    form: str | None = None
     extensions: Extensions = {}
 
 
@@ -110,6 +111,7 @@ class ReasoningEnd(msgspec.Struct, frozen=True, kw_only=True, tag="reasoning_end
     choice: int = 0
     index: int
     opaque: str | None = None
+    origin: ReasoningOrigin | None = None
 
 
 class ToolCallStart(msgspec.Struct, frozen=True, kw_only=True, tag="tool_call_start"):

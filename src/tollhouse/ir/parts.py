@@ -19,7 +19,7 @@ class CacheControl(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MediaUrl(msgspec.Struct, frozen=True, kw_only=True, tag="url"):
-    """Media at an address that the provider fetches; never a `data:` URL."""
+    """Media at an address that the provider fetches; a base64 `data:` URL is MediaData instead."""
 
     url: str
 
@@ -104,10 +104,11 @@ class AudioPart(msgspec.Struct, frozen=True, kw_only=True, tag="audio"):
 
 
 class ReasoningOrigin(msgspec.Struct, frozen=True, kw_only=True):
-    """Who can read an opaque reasoning payload: the wire format and the maker of the model that wrote it."""
+    """Who can read an opaque reasoning payload: the wire format that carried it and the maker of the model that wrote
+    it, None where the decoder could not know."""
 
     format: str
-    creator: str
+    creator: str | None = None
 
 
 class ReasoningPart(msgspec.Struct, frozen=True, kw_only=True, tag="reasoning"):
@@ -115,7 +116,7 @@ class ReasoningPart(msgspec.Struct, frozen=True, kw_only=True, tag="reasoning"):
 
     text: the reasoning itself, "" when it is hidden. summary: paragraphs of a summary made for the caller.
     opaque: a signature, encrypted content or redacted data, kept byte for byte. redacted: `opaque` replaces the text.
-    origin: None means the format that decoded it and the maker of the model that was asked for.
+    origin: set by the decoder wherever `opaque` is. form: how its own format spelt it, where that has several ways.
     """
 
     text: str = ""
@@ -124,6 +125,7 @@ class ReasoningPart(msgspec.Struct, frozen=True, kw_only=True, tag="reasoning"):
     origin: ReasoningOrigin | None = None
     redacted: bool = False
     id: str | None = None
+    form: str | None = None
     extensions: Extensions = {}
 
 
