@@ -1,0 +1,326 @@
+"""OpenAI chat completions as a provider speaks them, with the quirks of many providers on demand."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Final, cast
+
+from tollhouse.simulator import tokens
+from tollhouse.simulator.answer import Answer, Question, Tool, Usage
+from tollhouse.simulator.format import Event, RequestError
+from tollhouse.simulator.script import Script
+
+Json = Any
+JsonObject = dict[str, Any]
+
+_ERROR_TYPES: Final = {
+    401: ("invalid_request_error", "invalid_api_key"),
+    403: ("permission_error", "permission_denied"),
+    404: ("invalid_request_error", "model_not_found"),
+    429: ("rate_limit_error", "rate_limit_exceeded"),
+}
+
+
+class OpenAIChat:
+    """The format `openai_chat`; see the API reference, Chat, "Create chat completion" and "Streaming"."""
+
+    suffix = "/chat/completions"
+
+    def read(self, body: JsonObject, digest: str) -> Question:
+        """What the request asks for. Raises RequestError where OpenAI would answer 400."""
+        model = body.get("model")
+        if not isinstance(model, str) or not model:
+            raise RequestError("you must provide a model parameter")
+        if not isinstance(body.get("messages"), list) or not body["messages"]:
+            raise RequestError("'messages' must be a list with at least one message")
+        messages = [cast("JsonObject", m) for m in body["messages"] if isinstance(m, dict)]
+        said = [_Said(message) for message in messages]
+        tools = [_tool(tool) for tool in _list(body.get("tools"))]
+        mode, schema = _response_format(body.get("response_format"))
+        stop = body.get("stop")
+        prompt = sum(item.tokens for item in said) + sum(_size(tool) for tool in _list(body.get("tools")))
+        results = said[-1:] if said and said[-1].role == "tool" else []
+        return Question(
+            model=model,
+            digest=digest,
+            roles=tuple(item.role for item in said),
+            last_user_text=next((item.text for item in reversed(said) if item.role == "user"), ""),
+            last_tool_result=results[0].text if results else None,
+            images=sum(item.images for item in said),
+            files=sum(item.files for item in said),
+            tools=tuple(tool for tool in tools if tool),
+            tool_choice=_tool_choice(body.get("tool_choice")),
+            parallel=body.get("parallel_tool_calls") is not False,
+            max_tokens=_limit(body),
+            stop=(stop,) if isinstance(stop, str) else tuple(s for s in _list(stop) if isinstance(s, str)),
+            choices=_choices(body.get("n")),
+            stream=body.get("stream") is True,
+            include_usage=_object(body.get("stream_options")).get("include_usage") is True,
+            json_mode=mode != "text",
+            schema=schema,
+            prompt_tokens=prompt,
+        )
+
+    def whole(self, answer: Answer, script: Script) -> str:
+        """The answer as one `chat.completion`."""
+        body = _head(answer, "chat.completion")
+        body["choices"] = [_choice(answer, script, index) for index in range(answer.choices)]
+        if script.usage != "none":
+            body["usage"] = _usage(answer.usage, script)
+        return _text(body)
+
+    def events(self, answer: Answer, question: Question, script: Script) -> Iterator[Event]:
+        """The answer as `chat.completion.chunk`s and `[DONE]`.
+
+        As at OpenAI, usage comes only when it is asked for, in a last chunk of its own, and is null in all others;
+        a script that says where usage stands has it sent unasked.
+        """
+        chunks = _Chunks(answer, question, script)
+        yield from chunks.all()
+        if not script.no_done:
+            yield Event("[DONE]")
+        if script.usage_at == "after_done":
+            yield chunks.usage_only()
+
+    def error(self, status: int, message: str) -> str:
+        """OpenAI's error object."""
+        kind, code = _ERROR_TYPES.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))
+        return _text({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
+class _Said:
+    """One message of the request: its role, its text, and what else is in it."""
+
+    def __init__(self, message: JsonObject) -> None:
+        self.role = str(message.get("role", ""))
+        content = message.get("content")
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else _list(content)
+        parts = [_object(block) for block in blocks]
+        kinds = [part.get("type") for part in parts]
+        self.text = " ".join(str(part["text"]) for part in parts if isinstance(part.get("text"), str))
+        self.images = kinds.count("image_url")
+        self.files = kinds.count("file")
+        calls = sum(_size(call) for call in _list(message.get("tool_calls")))
+        self.tokens = tokens.MESSAGE_OVERHEAD + tokens.count(self.text) + self.images * tokens.IMAGE_TOKENS + calls
+
+
+class _Chunks:
+    """The chunks of one streamed answer."""
+
+    def __init__(self, answer: Answer, question: Question, script: Script) -> None:
+        self.answer = answer
+        self.script = script
+        self.asked = question.include_usage
+        self.place = script.usage_at
+        self.silent = script.usage == "none"
+
+    def all(self) -> Iterator[Event]:
+        """Every chunk before `[DONE]`."""
+        if self.script.leading:
+            # Azure opens with the prompt's filter results and no choice (conformance recordings).
+            yield self._chunk([], {"prompt_filter_results": []})
+        if self.place == "first":
+            yield self.usage_only()
+        for index in range(self.answer.choices):
+            yield from self._choice(index)
+        if self.place == "end" and self.asked and not self.silent:
+            yield self.usage_only()
+        elif self.place == "twice" and not self.silent:
+            yield self.usage_only()
+            yield self.usage_only()
+
+    def usage_only(self) -> Event:
+        """The chunk that holds usage and no choice."""
+        return self._chunk([], {"usage": _usage(self.answer.usage, self.script)})
+
+    def _choice(self, index: int) -> Iterator[Event]:
+        script = self.script
+        if not script.no_role:
+            yield self._delta(index, {"role": "assistant", "content": "", "refusal": None})
+        for piece in self.answer.reasoning:
+            yield self._delta(index, {script.reasoning_field: piece})
+        for piece in tokens.pieces(self.answer.refusal or ""):
+            yield self._delta(index, {"refusal": piece})
+        for piece in self.answer.text_pieces(script.chunk_tokens):
+            yield self._delta(index, {"content": [{"type": "text", "text": piece}] if script.parts else piece})
+        yield from self._calls(index)
+        if not script.no_finish:
+            yield self._finish(index)
+        if script.finish_twice:
+            yield self._finish(index)
+
+    def _calls(self, index: int) -> Iterator[Event]:
+        for number, call in enumerate(self.answer.calls):
+            # Mistral sends each call whole and without an index (conformance recordings).
+            if self.script.no_index:
+                whole = {"id": call.id, "function": {"name": call.name, "arguments": call.arguments}}
+                yield self._delta(index, {"tool_calls": [whole]})
+                continue
+            opening = {"name": call.name, "arguments": ""}
+            first: JsonObject = {"index": number, "id": call.id, "type": "function", "function": opening}
+            yield self._delta(index, {"tool_calls": [first]})
+            for piece in tokens.pieces(call.arguments):
+                yield self._delta(index, {"tool_calls": [{"index": number, "function": {"arguments": piece}}]})
+
+    def _finish(self, index: int) -> Event:
+        extra: JsonObject = {}
+        if self.place == "choices":
+            extra["usage"] = _usage(self.answer.usage, self.script)
+        elif self.place == "groq":
+            # Groq, API reference: streamed usage under x_groq of the last chunk with a choice.
+            extra["x_groq"] = {"id": f"req_{self.answer.id}", "usage": _usage(self.answer.usage, self.script)}
+        return self._delta(index, {}, self.answer.finish, extra)
+
+    def _delta(
+        self, index: int, delta: JsonObject, finish: str | None = None, extra: JsonObject | None = None
+    ) -> Event:
+        return self._chunk([{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}], extra or {})
+
+    def _chunk(self, choices: list[JsonObject], extra: JsonObject) -> Event:
+        chunk = _head(self.answer, "chat.completion.chunk")
+        chunk["choices"] = choices
+        if self.place == "every":
+            chunk["usage"] = _usage(self.answer.usage, self.script)
+        elif self.asked and not self.silent:
+            chunk["usage"] = None
+        chunk.update(extra)
+        return Event(_text(chunk))
+
+
+def _head(answer: Answer, kind: str) -> JsonObject:
+    return {
+        "id": f"chatcmpl-{answer.id}",
+        "object": kind,
+        "created": answer.created,
+        "model": answer.model,
+        "system_fingerprint": "fp_simulator",
+    }
+
+
+def _choice(answer: Answer, script: Script, index: int) -> JsonObject:
+    text = "".join(answer.text)
+    content: Json = [{"type": "text", "text": text}] if script.parts else text
+    silent = not text and (answer.calls or answer.refusal)
+    message: JsonObject = {
+        "role": "assistant",
+        "content": None if silent else content,
+        "refusal": answer.refusal,
+    }
+    if answer.reasoning:
+        message[script.reasoning_field] = "".join(answer.reasoning)
+    if answer.calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in answer.calls
+        ]
+    finish = None if script.no_finish else answer.finish
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
+
+
+def _usage(usage: Usage, script: Script) -> Json:
+    report: JsonObject = {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+    if script.cost is not None:
+        report["cost"] = _number_or_text(script.cost)
+    change = _ODD_USAGE.get(script.usage)
+    return report if change is None else change(report)
+
+
+def _number_or_text(text: str) -> Json:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _counts(change: Callable[[int], Json]) -> Callable[[JsonObject], JsonObject]:
+    def changed(report: JsonObject) -> JsonObject:
+        counted = ("prompt_tokens", "completion_tokens", "total_tokens")
+        return {**report, **{name: change(report[name]) for name in counted}}
+
+    return changed
+
+
+def _cached_over(report: JsonObject) -> JsonObject:
+    return {**report, "prompt_tokens_details": {"cached_tokens": report["prompt_tokens"] + 1000}}
+
+
+# The odd reports of `usage=…`, each from the honest one.
+_ODD_USAGE: Final[dict[str, Callable[[JsonObject], Json]]] = {
+    "null": lambda _: None,
+    "negative": _counts(lambda count: -count - 1),
+    "huge": _counts(lambda _: 2**63),
+    "string": _counts(str),
+    "float": _counts(lambda count: count + 0.5),
+    "nan": _counts(lambda _: math.nan),
+    "zero": _counts(lambda _: 0),
+    "cached_over": _cached_over,
+    "total_mismatch": lambda report: {**report, "total_tokens": report["total_tokens"] + 7},
+    "partial": lambda report: {"prompt_tokens": report["prompt_tokens"]},
+}
+
+
+def _text(body: Json) -> str:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+
+def _list(value: Json) -> list[Json]:
+    return [item for item in cast("list[Json]", value) if isinstance(item, (dict, str))] if _is_list(value) else []
+
+
+def _is_list(value: Json) -> bool:
+    return isinstance(value, list)
+
+
+def _object(value: Json) -> JsonObject:
+    return cast("JsonObject", value) if isinstance(value, dict) else {}
+
+
+def _size(value: Json) -> int:
+    return tokens.count(_text(value))
+
+
+def _tool(tool: Json) -> Tool | None:
+    function = _object(_object(tool).get("function"))
+    name = function.get("name")
+    return Tool(name=name, schema=function.get("parameters")) if isinstance(name, str) else None
+
+
+def _tool_choice(choice: Json) -> str:
+    name = _object(_object(choice).get("function")).get("name")
+    if isinstance(name, str):
+        return name
+    return choice if isinstance(choice, str) else "auto"
+
+
+def _response_format(value: Json) -> tuple[str, Json]:
+    wanted = _object(value)
+    return str(wanted.get("type", "text")), _object(wanted.get("json_schema")).get("schema")
+
+
+def _limit(body: JsonObject) -> int | None:
+    for name in ("max_completion_tokens", "max_tokens"):
+        value = body.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            if value < 1:
+                raise RequestError(f"'{name}' must be at least 1")
+            return value
+    return None
+
+
+def _choices(value: Json) -> int:
+    if value is None:
+        return 1
+    if not isinstance(value, int) or not 1 <= value <= 128:
+        raise RequestError("'n' must be an integer between 1 and 128")
+    return value
