@@ -1,11 +1,14 @@
 """Provider, Model, Deployment and Price: the catalogue's entries, frozen."""
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import msgspec
 
 from tollhouse.wire.quirks import Quirks
+
+_REST_OF_NAME = re.compile(r"[!-~]{1,256}", re.ASCII)
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +38,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """A model at a provider. `order` 0 is tried before 1; `weight` shares the load within an order."""
+    """A model at a provider. `order` 0 is tried before 1; `weight` shares the load within an order. `quirks` and
+    `timeouts` are the ones in force: the provider's, with the deployment's own in their place."""
 
     provider: Provider
     upstream_model: str
@@ -71,18 +75,28 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates
 
 
+class ServiceTier(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model costs at another service level (`priority`, `flex`), by its name in the request."""
+
+    name: str
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+
+
 class Price(msgspec.Struct, frozen=True, kw_only=True):
     """What a model costs.
 
     A missing rate falls back to the rate that a provider would bill it at: cached_prompt, cache_write and image_input
-    to prompt, cache_write_1h to cache_write, image_output to completion. Audio has no fallback: a call that uses it
-    without a price is refused, as is a service tier or a provider's own tool that is not listed.
-    `per_image_pico_usd` is charged per generated image, `tool_fees` per use in pico-USD by the tool's name.
+    to prompt, cache_write_1h to cache_write, image_output to completion. Audio has no fallback: a call that asks for
+    it without a price is refused, as is a service tier or a provider's own tool that is not listed (where the model
+    says `unpriced: allow`, audio counts as text, an unlisted service tier as the standard one, a tool as free).
+    `tiers` are in ascending order. `per_image_pico_usd` is charged per generated image, `tool_fees` per use in
+    pico-USD by the tool's name. `version` is a short stable hash of all the rest.
     """
 
     rates: Rates = Rates()
     tiers: tuple[Tier, ...] = ()
-    service_tiers: tuple[tuple[str, Rates], ...] = ()
+    service_tiers: tuple[ServiceTier, ...] = ()
     per_image_pico_usd: int | None = None
     tool_fees: tuple[tuple[str, int], ...] = ()
     version: str = ""
@@ -114,7 +128,8 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """One model that callers can name. A wildcard (`slug` ends in `*`) hands the rest of the name on to its
-    deployments' `*` and is never listed."""
+    deployments' `*` and is never listed. `demo` marks a model that the simulator answers in place of a provider that
+    is not configured. `context_length` and `max_output_tokens` are in tokens, 0 where unknown."""
 
     slug: str
     name: str
@@ -177,6 +192,7 @@ class Catalog:
             return found
         for model in self._wildcards:
             prefix = model.slug[:-1]
-            if name.startswith(prefix) and len(name) > len(prefix):
+            # The rest comes from a caller and goes into headers, logs and another's request: visible ASCII only.
+            if name.startswith(prefix) and _REST_OF_NAME.fullmatch(name, len(prefix)):
                 return Resolved(model=model, slug=name, label=model.slug, rest=name[len(prefix) :])
         return None

@@ -1,0 +1,103 @@
+"""Reads `pricing`: decimal USD per 1M tokens to integer pico-USD per token, with a version that names the result."""
+
+import hashlib
+
+import msgspec
+
+from tollhouse.catalog.entries import Price, Rates, ServiceTier, Tier
+from tollhouse.catalog.fields import PICO_USD_PER_TOKEN_PLACES, PICO_USD_PER_USD_PLACES, Fields
+
+_OPTIONAL_RATES = (
+    "cached_prompt",
+    "cache_write",
+    "cache_write_1h",
+    "image_input",
+    "image_output",
+    "audio_input",
+    "audio_output",
+)
+
+
+def read_price(model: Fields) -> Price:
+    """The price of a model: from `pricing`, or nothing where it says `free: true`; a problem when it says neither."""
+    is_free = model.flag("free", default=False)
+    pricing = model.mapping("pricing")
+    if pricing is None:
+        if not is_free and not model.has("pricing"):
+            model.report("has no prices; add `pricing`, or `free: true` when nothing of it costs anything")
+        return _versioned(Price())
+    if is_free:
+        model.report("is `free: true` and has `pricing`; remove one of them", "free")
+    problems_before = len(pricing.problems)
+    price = _read_pricing(pricing)
+    if price.is_free and len(pricing.problems) == problems_before:
+        pricing.report("every price is 0; say `free: true` in its place")
+    return _versioned(price)
+
+
+def price_version(price: Price) -> str:
+    """Twelve hex digits that change with anything of the price but its own `version`."""
+    canonical = msgspec.json.encode(msgspec.structs.replace(price, version=""), order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()[:12]
+
+
+def _versioned(price: Price) -> Price:
+    return msgspec.structs.replace(price, version=price_version(price))
+
+
+def _read_pricing(pricing: Fields) -> Price:
+    price = Price(
+        rates=_read_rates(pricing),
+        tiers=_read_tiers(pricing),
+        service_tiers=_read_service_tiers(pricing),
+        per_image_pico_usd=pricing.usd("per_image", PICO_USD_PER_USD_PLACES),
+        tool_fees=_read_tool_fees(pricing),
+    )
+    pricing.done()
+    return price
+
+
+def _read_rates(fields: Fields) -> Rates:
+    for key in ("prompt", "completion"):
+        if not fields.has(key):
+            fields.report(f"needs `{key}` (USD per 1M tokens)")
+    optional = {key: fields.usd(key, PICO_USD_PER_TOKEN_PLACES) for key in _OPTIONAL_RATES}
+    return Rates(
+        prompt=fields.usd("prompt", PICO_USD_PER_TOKEN_PLACES) or 0,
+        completion=fields.usd("completion", PICO_USD_PER_TOKEN_PLACES) or 0,
+        **optional,
+    )
+
+
+def _read_tiers(fields: Fields) -> tuple[Tier, ...]:
+    tiers: list[Tier] = []
+    for entry in fields.mappings("tiers"):
+        if not entry.has("above_prompt_tokens"):
+            entry.report("needs `above_prompt_tokens`")
+        above = entry.integer("above_prompt_tokens")
+        if tiers and above <= tiers[-1].above_prompt_tokens:
+            entry.report("tiers go up: this one has to begin above the one before it", "above_prompt_tokens")
+        tiers.append(Tier(above_prompt_tokens=above, rates=_read_rates(entry)))
+        entry.done()
+    return tuple(tiers)
+
+
+def _read_service_tiers(fields: Fields) -> tuple[ServiceTier, ...]:
+    group = fields.mapping("service_tiers")
+    if group is None:
+        return ()
+    found: list[ServiceTier] = []
+    for name in group.keys:
+        entry = group.mapping(name)
+        if entry is not None:
+            found.append(ServiceTier(name=name, rates=_read_rates(entry), tiers=_read_tiers(entry)))
+            entry.done()
+    return tuple(found)
+
+
+def _read_tool_fees(fields: Fields) -> tuple[tuple[str, int], ...]:
+    group = fields.mapping("tool_fees")
+    if group is None:
+        return ()
+    fees = [(name, group.usd(name, PICO_USD_PER_USD_PLACES)) for name in group.keys]
+    return tuple((name, fee) for name, fee in fees if fee is not None)
