@@ -1,0 +1,64 @@
+"""HPP Router's routes, keys and voice."""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from tollhouse.catalog.entries import Catalog
+from tollhouse.dialects.credentials import bearer_key, named_key
+from tollhouse.dialects.dialect import Operation, Route
+from tollhouse.dialects.hpp_router.errors import HppWording
+from tollhouse.dialects.hpp_router.listing import model_list
+from tollhouse.dialects.hpp_router.schema import check_chat
+from tollhouse.relay.call import Headers
+from tollhouse.wire.format import AnswerPolicy, Peek
+
+_RESOLVED_MODEL: Final = b"x-hpp-router-resolved-model"
+_SAFE_IN_HEADER: Final = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+_CHAT: Final = "/llm/v1/chat/completions"
+_MODELS: Final = "/llm/v1/models"
+
+
+class HppChat(HppWording):
+    """The voice of a chat call: the provider's answer as it is, under the resolved model's name."""
+
+    dialect = "hpp_router"
+    format_name = "openai_chat"
+
+    def validate(self, body: bytes) -> None:
+        """Check a request body against the contract. Raises FaultError (invalid_request)."""
+        check_chat(body)
+
+    def defaults(self) -> Mapping[str, msgspec.Raw]:
+        """None: the provider's own defaults hold."""
+        return {}
+
+    def policy(self, request_id: str, slug: str, asked: Peek) -> AnswerPolicy:
+        """The provider's id and frames; usage in a stream only when asked for."""
+        del request_id, asked
+        return AnswerPolicy(model=slug)
+
+    def headers(self, slug: str) -> Headers:
+        """Which model answers; percent-encoded where a header could not hold it."""
+        return ((_RESOLVED_MODEL, quote(slug, safe=_SAFE_IN_HEADER).encode()),)
+
+
+class HppRouter(HppWording):
+    """The dialect."""
+
+    name = "hpp_router"
+    roots: tuple[str, ...] = ("/llm", "/llm/v1")
+    routes: tuple[Route, ...] = (
+        Route(method="POST", path=_CHAT, operation=Operation.CHAT, endpoint=_CHAT, voice=HppChat()),
+        Route(method="GET", path=_MODELS, operation=Operation.MODELS, endpoint=_MODELS),
+    )
+
+    def read_key(self, headers: Mapping[str, str]) -> str | None:
+        """The `apikey` header; without one, Bearer."""
+        return named_key(headers, "apikey") or bearer_key(headers)
+
+    def models(self, catalog: Catalog) -> bytes:
+        """The body of `GET /llm/v1/models`."""
+        return model_list(catalog)

@@ -1,0 +1,87 @@
+"""VoltageGPU's routes under both of its mounts, its keys and its voice."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from tollhouse.catalog.entries import Catalog
+from tollhouse.dialects.credentials import bearer_key, named_key
+from tollhouse.dialects.dialect import Operation, Route
+from tollhouse.dialects.listing import Entry, entry_fields, page
+from tollhouse.dialects.voltagegpu.errors import VoltageWording
+from tollhouse.dialects.voltagegpu.schema import check_chat
+from tollhouse.relay.call import Headers
+from tollhouse.wire.format import AnswerPolicy, Peek
+
+# The contract's two servers: production, and local development.
+_MOUNTS: Final = ("", "/api/voltage")
+_CHAT: Final = "/v1/chat/completions"
+_MODELS: Final = "/v1/models"
+
+_DEFAULTS: Final[Mapping[str, msgspec.Raw]] = MappingProxyType(
+    {
+        "temperature": msgspec.Raw(b"1"),
+        "top_p": msgspec.Raw(b"1"),
+        "n": msgspec.Raw(b"1"),
+        "presence_penalty": msgspec.Raw(b"0"),
+        "frequency_penalty": msgspec.Raw(b"0"),
+    }
+)
+
+
+class VoltageChat(VoltageWording):
+    """The voice of a chat call: the provider's answer as it is, under the name that was sent."""
+
+    dialect = "voltagegpu"
+    format_name = "openai_chat"
+
+    def validate(self, body: bytes) -> None:
+        """Check a request body against the contract. Raises FaultError (invalid_request)."""
+        check_chat(body)
+
+    def defaults(self) -> Mapping[str, msgspec.Raw]:
+        """The contract's documented defaults (behaviour.md 3.2, 5.26)."""
+        return _DEFAULTS
+
+    def policy(self, request_id: str, slug: str, asked: Peek) -> AnswerPolicy:
+        """The provider's id and frames; usage in a stream only when asked for."""
+        del request_id, slug
+        return AnswerPolicy(model=asked.model)
+
+    def headers(self, slug: str) -> Headers:
+        """None of its own."""
+        del slug
+        return ()
+
+
+def _routes() -> tuple[Route, ...]:
+    voice = VoltageChat()
+    chat = (
+        Route(method="POST", path=mount + _CHAT, operation=Operation.CHAT, endpoint=_CHAT, voice=voice)
+        for mount in _MOUNTS
+    )
+    models = (
+        Route(method="GET", path=mount + _MODELS, operation=Operation.MODELS, endpoint=_MODELS) for mount in _MOUNTS
+    )
+    return (*chat, *models)
+
+
+class VoltageGpu(VoltageWording):
+    """The dialect."""
+
+    name = "voltagegpu"
+    roots: tuple[str, ...] = ("/v1", "/api/voltage", "/api/voltage/v1")
+    routes: tuple[Route, ...] = _routes()
+
+    def read_key(self, headers: Mapping[str, str]) -> str | None:
+        """The `X-VoltageGPU-Key` header; without one, Bearer."""
+        return named_key(headers, "x-voltagegpu-key") or bearer_key(headers)
+
+    def models(self, catalog: Catalog) -> bytes:
+        """The body of `GET /v1/models`: every name that can be called, aliases such as `gpt-4` too."""
+        entries = [
+            Entry(**entry_fields(model, name)) for model in catalog.listed for name in (model.slug, *model.aliases)
+        ]
+        return msgspec.json.encode(page(entries))
