@@ -1,0 +1,1 @@
+"""OpenAI Chat Completions: requests, answers, streams, usage and errors of this format and nothing else."""

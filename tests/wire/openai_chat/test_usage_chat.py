@@ -1,0 +1,155 @@
+"""Usage of Chat Completions: disjoint classes out of overlapping counters, and nothing that cannot be trusted."""
+
+import json
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollhouse.ir.usage import Usage
+from tollhouse.wire.openai_chat.usage import decode_usage, encode_usage, usd_number
+
+BASE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
+
+
+def test_plain() -> None:
+    assert decode_usage(BASE) == Usage(input_tokens=100, output_tokens=20)
+
+
+def test_classes_are_disjoint() -> None:
+    usage = decode_usage(
+        BASE
+        | {
+            "prompt_tokens_details": {
+                "cached_tokens": 40,
+                "audio_tokens": 5,
+                "image_tokens": 6,
+                "cache_write_tokens": 7,
+            },
+            "completion_tokens_details": {"reasoning_tokens": 9, "audio_tokens": 3, "image_tokens": None},
+        }
+    )
+    assert usage == Usage(
+        input_tokens=42,
+        cache_read_tokens=40,
+        cache_write_tokens=7,
+        audio_input_tokens=5,
+        image_input_tokens=6,
+        output_tokens=17,
+        reasoning_tokens=9,
+        audio_output_tokens=3,
+    )
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"prompt_tokens_details": {"cached_tokens": 40}},
+        {"prompt_tokens_details": None, "cached_tokens": 40},
+        {"prompt_tokens_details": {"cached_tokens": None}, "prompt_cache_hit_tokens": 40},
+        {"num_cached_tokens": 40},
+        {"cache_read_input_tokens": 40},
+    ],
+)
+def test_every_spelling_of_cached_tokens(extra: dict[str, object]) -> None:
+    assert decode_usage(BASE | extra) == Usage(input_tokens=60, cache_read_tokens=40, output_tokens=20)
+
+
+def test_cache_writes_with_their_long_part() -> None:
+    details = {"cache_creation_tokens": 30, "cache_creation_token_details": {"ephemeral_1h_input_tokens": 10}}
+    usage = decode_usage(BASE | {"prompt_tokens_details": details})
+    assert usage == Usage(input_tokens=70, cache_write_tokens=20, cache_write_1h_tokens=10, output_tokens=20)
+
+
+def test_cached_audio_is_counted_once() -> None:
+    usage = decode_usage(BASE | {"prompt_tokens_details": {"cached_tokens": 90, "audio_tokens": 50}})
+    assert usage is not None
+    assert (usage.cache_read_tokens, usage.audio_input_tokens, usage.prompt_tokens) == (90, 10, 100)
+
+
+def test_reasoning_outside_the_completion_is_added() -> None:
+    usage = decode_usage(
+        {
+            "prompt_tokens": 12,
+            "completion_tokens": 1,
+            "total_tokens": 303,
+            "completion_tokens_details": {"reasoning_tokens": 290},
+        }
+    )
+    assert usage == Usage(input_tokens=12, output_tokens=291, reasoning_tokens=290)
+
+
+def test_a_missing_completion_follows_from_the_total() -> None:
+    assert decode_usage({"prompt_tokens": 5, "total_tokens": 9}) == Usage(input_tokens=5, output_tokens=4)
+
+
+@pytest.mark.fault(43)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {},
+        {"prompt_tokens": 5},
+        {"completion_tokens": 5, "total_tokens": 5},
+        {"prompt_tokens": 9, "total_tokens": 5},
+        BASE | {"prompt_tokens": -100},
+        BASE | {"completion_tokens": 20.0},
+        BASE | {"completion_tokens": "20"},
+        BASE | {"completion_tokens": True},
+        BASE | {"prompt_tokens": 2**63, "total_tokens": 2**63 + 20},
+        BASE | {"prompt_tokens": float("nan")},
+        BASE | {"total_tokens": 121},
+        BASE | {"prompt_tokens_details": {"cached_tokens": 101}},
+        BASE | {"prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 60}},
+        BASE | {"prompt_tokens_details": {"cached_tokens": -1}},
+        BASE | {"prompt_tokens_details": {"audio_tokens": 101}},
+        BASE | {"prompt_tokens_details": 7},
+        BASE | {"completion_tokens_details": {"audio_tokens": 21}},
+        BASE | {"completion_tokens_details": []},
+    ],
+)
+def test_what_cannot_be_trusted_is_no_usage(bad: dict[str, object]) -> None:
+    assert decode_usage(bad) is None
+
+
+counts = st.integers(0, 10**6)
+
+
+@given(st.builds(Usage, **{name: counts for name in Usage.__struct_fields__ if name.endswith("_tokens")}))
+def test_there_and_back(usage: Usage) -> None:
+    usage = msgspec.structs.replace(usage, reasoning_tokens=min(usage.reasoning_tokens, usage.output_tokens))
+    wire = msgspec.json.decode(msgspec.json.encode(encode_usage(usage)), type=dict[str, object])
+    assert wire["total_tokens"] == wire["prompt_tokens"] + wire["completion_tokens"]
+    assert decode_usage(wire) == usage
+
+
+def test_counters_that_are_always_there() -> None:
+    assert encode_usage(Usage(input_tokens=3, output_tokens=2)) == {
+        "prompt_tokens": 3,
+        "completion_tokens": 2,
+        "total_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("nano", "text"),
+    [
+        (0, b"0"),
+        (1, b"0.000000001"),
+        (1_500_000, b"0.0015"),
+        (10**9, b"1"),
+        (12_000_000_010, b"12.00000001"),
+        (-5, b"-0.000000005"),
+    ],
+)
+def test_cost_is_an_exact_number(nano: int, text: bytes) -> None:
+    assert bytes(usd_number(nano)) == text
+
+
+@given(st.integers(0, 10**18))
+def test_cost_loses_nothing(nano: int) -> None:
+    body = msgspec.json.encode(encode_usage(Usage(), nano))
+    assert json.loads(body, parse_float=Decimal, parse_int=Decimal)["cost"] * 10**9 == nano
