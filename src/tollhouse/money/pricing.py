@@ -1,0 +1,155 @@
+"""Pricing: tokens and a price to charge lines in nano-USD, exact, each rounded up once."""
+
+from collections.abc import Iterable, Mapping
+
+from tollhouse.catalog.entries import Price, Rates, Tier
+from tollhouse.ir.usage import Usage
+from tollhouse.money.store import ChargeLine
+
+_PICO_PER_NANO = 1000
+_SERVICE_TIER = "service_tier:"
+_TOOL = "tool:"
+
+
+def charge_lines(
+    price: Price,
+    usage: Usage,
+    service_tier: str | None = None,
+    *,
+    images: int = 0,
+    tool_uses: Mapping[str, int] | None = None,
+) -> tuple[ChargeLine, ...]:
+    """What a call costs: line 0 for the model's tokens, always there, then generated images and the provider's own
+    tools by name, as far as they were used and have a price.
+
+    A `service_tier` without a price of its own is charged at the standard rates. Each line is the exact sum in
+    pico-USD, rounded up to a nano-USD once.
+    """
+    amounts = [("model", _tokens_pico_usd(_rates_for(price, usage.prompt_tokens, service_tier), usage))]
+    if images > 0 and price.per_image_pico_usd is not None:
+        amounts.append(("image", images * price.per_image_pico_usd))
+    fees = dict(price.tool_fees)
+    for name, uses in sorted((tool_uses or {}).items()):
+        if uses > 0 and name in fees:
+            amounts.append((_TOOL + name, uses * fees[name]))
+    return tuple(
+        ChargeLine(line=line, code=code, amount_nano_usd=_to_nano(pico)) for line, (code, pico) in enumerate(amounts)
+    )
+
+
+def upper_bound(
+    price: Price,
+    prompt_bytes: int,
+    output_limit: int,
+    choices: int = 1,
+    paid: Iterable[tuple[str, str]] = (),
+) -> int:
+    """The most, in nano-USD, that a call can cost whose prompt has at most `prompt_bytes` tokens (a byte-level
+    tokenizer makes no more tokens than there are UTF-8 bytes) and whose `choices` answers have at most
+    `output_limit` tokens each. Of `paid` features (see Peek) it takes the service tier, and each tool once.
+    """
+    fees = dict(price.tool_fees)
+    named = [name for _, name in paid]
+    service_tier = next((name.removeprefix(_SERVICE_TIER) for name in named if name.startswith(_SERVICE_TIER)), None)
+    prompt_pico, output_pico = 0, 0
+    for rates in _possible_rates(price, prompt_bytes, service_tier):
+        prompt_pico = max(prompt_pico, *_input_rates(rates))
+        output_pico = max(output_pico, *_output_rates(rates))
+    tokens_pico = max(0, prompt_bytes) * prompt_pico + max(0, choices) * max(0, output_limit) * output_pico
+    # Each is a line of its own and rounded up on its own.
+    tools = [_to_nano(fees.get(name.removeprefix(_TOOL), 0)) for name in named if name.startswith(_TOOL)]
+    return _to_nano(tokens_pico) + _to_nano(max(0, choices) * (price.per_image_pico_usd or 0)) + sum(tools)
+
+
+def unpriced_feature(price: Price, paid: Iterable[tuple[str, str]]) -> str | None:
+    """The first request field that asks for something without a price, None when all have one.
+
+    `paid` are pairs of a request's field and a price's name: `service_tier:NAME`, `tool:NAME`, `image`, or a rate of
+    its own such as `audio_input`. Nothing of a free model needs a price.
+    """
+    if price.is_free:
+        return None
+    return next((field for field, name in paid if not _has_price(price, name)), None)
+
+
+def _has_price(price: Price, name: str) -> bool:
+    if name.startswith(_SERVICE_TIER):
+        return any(tier.name == name.removeprefix(_SERVICE_TIER) for tier in price.service_tiers)
+    if name.startswith(_TOOL):
+        return any(tool == name.removeprefix(_TOOL) for tool, _ in price.tool_fees)
+    if name == "image":
+        return price.per_image_pico_usd is not None or price.rates.image_output is not None
+    return getattr(price.rates, name, None) is not None
+
+
+def _rates_for(price: Price, prompt_tokens: int, service_tier: str | None) -> Rates:
+    """The rates of the whole call: those of the highest tier that its prompt is above."""
+    rates, tiers = _service(price, service_tier)
+    for tier in tiers:
+        if prompt_tokens > tier.above_prompt_tokens:
+            rates = tier.rates
+    return rates
+
+
+def _possible_rates(price: Price, prompt_tokens: int, service_tier: str | None) -> list[Rates]:
+    """Every set of rates that a prompt of up to so many tokens can meet; a provider may fall back to its standard
+    service, so that counts too."""
+    found: list[Rates] = []
+    for rates, tiers in (_service(price, None), _service(price, service_tier)):
+        found.append(rates)
+        found.extend(tier.rates for tier in tiers if prompt_tokens > tier.above_prompt_tokens)
+    return found
+
+
+def _service(price: Price, name: str | None) -> tuple[Rates, tuple[Tier, ...]]:
+    for service in price.service_tiers:
+        if service.name == name:
+            return service.rates, service.tiers
+    return price.rates, price.tiers
+
+
+def _input_rates(rates: Rates) -> tuple[int, ...]:
+    """Prompt, cache read, cache write, cache write for an hour, audio, image: with what each falls back to."""
+    cache_write = _or(rates.cache_write, rates.prompt)
+    return (
+        rates.prompt,
+        _or(rates.cached_prompt, rates.prompt),
+        cache_write,
+        _or(rates.cache_write_1h, cache_write),
+        _or(rates.audio_input, rates.prompt),
+        _or(rates.image_input, rates.prompt),
+    )
+
+
+def _output_rates(rates: Rates) -> tuple[int, ...]:
+    """Text with its reasoning, audio, image: with what each falls back to."""
+    return (
+        rates.completion,
+        _or(rates.audio_output, rates.completion),
+        _or(rates.image_output, rates.completion),
+    )
+
+
+def _tokens_pico_usd(rates: Rates, usage: Usage) -> int:
+    """Every disjoint class once; reasoning is inside the output and costs nothing more."""
+    tokens = (
+        usage.input_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.cache_write_1h_tokens,
+        usage.audio_input_tokens,
+        usage.image_input_tokens,
+        usage.output_tokens,
+        usage.audio_output_tokens,
+        usage.image_output_tokens,
+    )
+    prices = (*_input_rates(rates), *_output_rates(rates))
+    return sum(max(0, count) * pico for count, pico in zip(tokens, prices, strict=True))
+
+
+def _or(rate: int | None, fallback: int) -> int:
+    return fallback if rate is None else rate
+
+
+def _to_nano(pico_usd: int) -> int:
+    return -(-pico_usd // _PICO_PER_NANO)
