@@ -78,7 +78,13 @@ def test_deep_nesting_is_refused(opener: bytes, depth: int) -> None:
 def test_nesting_up_to_the_cap_passes_however_many_brackets_there_are() -> None:
     scan_object(b'{"x":' + b"[" * 511 + b"]" * 511 + b"}")
     scan_object(b'{"x":[' + b",".join([b"[{}]"] * 2000) + b"]}")
+    scan_object(b'{"x":[' + b",".join([b'["[","]"]'] * 500) + b"]}")
     scan_object(json.dumps({"x": '[{"\\' * 5000, "y": "\\\\"}).encode())
+
+
+def test_a_value_of_a_repeated_key_cannot_hide_depth() -> None:
+    deep = b"[" * 600 + b"]" * 600
+    assert "512 levels" in refusal(b'{"messages":[{"content":' + deep + b',"content":"x"}]}')
 
 
 def depth(value: object) -> int:

@@ -9,10 +9,13 @@ from tollhouse.ir.fault import FaultError, invalid_request
 MAX_DEPTH = 512
 
 _FLAT_LEVELS = 32
+_STRUCTURE_LEVELS = 4
+_MANY_CHILDREN = 1000
 _NOISE = bytes(byte for byte in range(256) if byte not in b'{}[]"')
 _STEPS = tuple(1 if byte in b"{[" else -1 for byte in range(256))
 
 _object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def scan_object(body: bytes, max_depth: int = MAX_DEPTH) -> dict[str, msgspec.Raw]:
@@ -25,9 +28,6 @@ def scan_object(body: bytes, max_depth: int = MAX_DEPTH) -> dict[str, msgspec.Ra
         if not body.isascii():
             body.decode()
         fields = _object_decoder.decode(body)
-        if b"\\ud" in body or b"\\uD" in body:
-            # Escaped surrogates: skipping over a value does not pair them, decoding it does.
-            msgspec.json.decode(body)
     except UnicodeDecodeError as error:
         raise invalid_request(f"The body is not valid UTF-8 (byte {error.start}): send JSON in UTF-8.") from None
     except RecursionError:
@@ -54,7 +54,33 @@ def deeper_than(body: bytes, max_depth: int) -> bool:
             at = body.find(bracket, at + 1)
     if openers <= max_depth:
         return False
-    brackets = _brackets(body)
+    return _nests(body, max_depth, _STRUCTURE_LEVELS)
+
+
+def _nests(value: bytes, max_depth: int, levels: int) -> bool:
+    """As `deeper_than`, by looking into the children: texts, where most brackets stand, are left out at once."""
+    room = 2 * max_depth
+    if len(value) <= room or value[0] not in b"[{":
+        return False
+    if levels == 0:
+        return _deepest(_brackets(value), max_depth)
+    keys: tuple[str, ...] = ()
+    if value.startswith(b"["):
+        children = _list_decoder.decode(value)
+    else:
+        fields = _object_decoder.decode(value)
+        children, keys = list(fields.values()), tuple(fields)
+    if len(children) > _MANY_CHILDREN:
+        return _deepest(_brackets(value), max_depth)
+    # What no child holds is spaces, or values of repeated keys that were left out above.
+    hidden = len(value) - sum(map(len, keys)) - sum(len(memoryview(child)) for child in children)
+    if hidden > room:
+        return _deepest(_brackets(value), max_depth)
+    return any(_nests(bytes(child), max_depth - 1, levels - 1) for child in children)
+
+
+def _deepest(brackets: bytes, max_depth: int) -> bool:
+    """Whether the balanced `brackets` nest deeper than `max_depth`."""
     # Each round takes away one or two innermost levels; ordinary bodies are flat and vanish in a few.
     rest, levels = brackets, 0
     while levels < _FLAT_LEVELS and levels + len(rest) // 2 > max_depth:
