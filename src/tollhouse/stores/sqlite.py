@@ -1,0 +1,321 @@
+"""SqliteStore: accounts, ledger and call records in one SQLite file; the store of a fresh install."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import apsw
+
+from tollhouse.accounts.principal import Principal
+from tollhouse.accounts.store import KeyRow, NewKey, Workspace
+from tollhouse.ir.fault import Fault, FaultError, FaultKind, invalid_request
+from tollhouse.money.store import ChargeLine, Hold
+from tollhouse.observe.record import CallRecord
+from tollhouse.stores.database import FILE_NAME, Connection, Reader, Row, connect_writer, prepare_folder, same_file
+from tollhouse.stores.health import Health, books_unavailable, fault_of
+from tollhouse.stores.migrate import migrate, shipped
+from tollhouse.stores.purse import Purses
+from tollhouse.stores.settlement import RECORD_SQL, Settlement, record_of, settlement_of, write_settlements
+from tollhouse.stores.usage import UsageFilter, UsageRow, usage_query, usage_rows
+from tollhouse.stores.writer import Writer
+
+SOURCE = "source:nano_usd"
+MAX_TOP_UP_NANO_USD = 10**18
+PROBE_EVERY_S = 1.0
+KEY_STATES = ("active", "disabled", "revoked")
+
+_EMPTY_PURSE = Fault(
+    kind=FaultKind.INSUFFICIENT_BALANCE,
+    source="budget",
+    message="The workspace's balance is used up, so the call was not forwarded. Add credit with "
+    "`tollhouse credits add`, then send the call again.",
+)
+
+_PRINCIPAL = """
+SELECT w.id, w.name, k.id, k.hint, k.expires_at_ms, w.locked, w.invoicing
+FROM api_key k JOIN workspace w ON w.id = k.workspace_id WHERE k.digest = ? AND k.state = 'active'
+"""
+_BALANCE = "SELECT credits - debits FROM account WHERE id = ?"
+_WORKSPACES = """
+SELECT w.id, w.name, w.created_at_ms, w.locked, a.credits - a.debits
+FROM workspace w JOIN account a ON a.id = 'credit:' || w.id
+"""
+_KEYS = """
+SELECT k.id, w.name, k.name, k.hint, k.state, k.created_at_ms, k.expires_at_ms
+FROM api_key k JOIN workspace w ON w.id = k.workspace_id
+"""
+
+
+class SqliteStore:
+    """Implements AccountStore, Ledger and CallStore. Several processes may open one data folder.
+
+    Methods raise FaultError (books_unavailable) when the database cannot be used, with the cause in `detail`. They
+    are called in an event loop. Look-ups by key run there and then, since they take less than a hop to a thread;
+    lists and sums run in a thread; all writes go through the writer.
+    """
+
+    def __init__(
+        self, path: Path, connection: Connection, applied: tuple[str, ...], clock_s: Callable[[], float]
+    ) -> None:
+        """Use `SqliteStore.open`, which makes what is missing."""
+        self.path = path
+        self.applied_migrations = applied
+        self._health = Health()
+        self._missing = same_file(path)
+        self._look_ups = Reader(path, self._health)
+        self._scans = Reader(path, self._health)
+        self._writer: Writer[Settlement] = Writer(connection, write_settlements, self._missing, self._health)
+        self._purses = Purses(self._balance_of, clock_s)
+        self._clock_s = clock_s
+        self._probed_s = clock_s()
+
+    @classmethod
+    def open(
+        cls, data_dir: Path, *, create: bool = True, clock_s: Callable[[], float] = time.monotonic
+    ) -> "SqliteStore":
+        """Open the database of a data folder, brought up to date first. Blocks; call it before serving.
+
+        `create` makes a missing folder and file. Raises FaultError (books_unavailable).
+        """
+        if not create and not (data_dir / FILE_NAME).exists():
+            raise books_unavailable(
+                f"there are no books in {data_dir}; check --data-dir, or begin with `tollhouse serve`"
+            )
+        path = prepare_folder(data_dir)
+        try:
+            connection = connect_writer(path)
+            try:
+                applied = migrate(connection, shipped(), time.time_ns() // 1_000_000)
+                return cls(path, connection, applied, clock_s)
+            except BaseException:
+                connection.close()
+                raise
+        except (apsw.Error, OSError) as error:
+            raise fault_of(error) from error
+
+    async def close(self) -> None:
+        """Write what waits and close the file; later calls raise FaultError."""
+        # The writer's connection goes last: it may tidy the write-ahead log away, which a reader may not.
+        self._look_ups.close()
+        self._scans.close()
+        await asyncio.to_thread(self._writer.close)
+
+    def ready(self) -> bool:
+        """Whether the books can be used. While they cannot, or nothing was asked of them lately, this also has the
+        writer try them (at most once a second), so that the next answer is fresh."""
+        now_s = self._clock_s()
+        if now_s - self._probed_s >= PROBE_EVERY_S:
+            self._probed_s = now_s
+            self._writer.submit(_probe).add_done_callback(_ignore_outcome)
+        return self.fault() is None
+
+    def fault(self) -> FaultError | None:
+        """Why the books cannot be used, None when they can."""
+        cause = self._missing()
+        return self._health.fault if cause is None else self._health.lost(cause)
+
+    # Calls and money
+
+    async def commit_call(self, hold: Hold | None, lines: tuple[ChargeLine, ...], record: CallRecord) -> None:
+        """Charge `lines` to the hold's account and keep the record in one commit: durable on return, once per request
+        id however often it is repeated. It is queued at once and happens even when the caller is cancelled."""
+        settlement = settlement_of(hold, lines, record)
+        if hold is not None and lines:
+            self._purses.spent(hold.account_id, sum(line.amount_nano_usd for line in lines))
+        await self._writer.settle(settlement)
+
+    async def hold(self, hold: Hold, *, invoicing: bool) -> None:
+        """Admit a call while its purse is not empty, from memory; see Ledger."""
+        if self._health.fault is not None and not self.ready():
+            raise FaultError(self._health.fault.fault)
+        if hold.amount_nano_usd == 0 or invoicing or self._purses.can_spend(hold.account_id):
+            return
+        raise FaultError(_EMPTY_PURSE)
+
+    def release(self, hold: Hold) -> None:
+        """Holds of this store keep nothing."""
+
+    async def top_up(self, workspace_id: str, amount_nano_usd: int, reference: str, now_ms: int) -> int:
+        """Add credit once per `reference`; the balance after it in nano-USD. Raises FaultError (invalid_request) for
+        an amount that is not positive or absurd, an unknown workspace, or a reference used for something else."""
+        if not 0 < amount_nano_usd <= MAX_TOP_UP_NANO_USD:
+            raise invalid_request("An amount of credit must be above 0 and at most 1,000,000,000 USD.", "amount")
+        account_id = account_of(workspace_id)
+
+        def work(connection: Connection) -> int:
+            request = f"topup:{reference}"
+            asked = (SOURCE, account_id, amount_nano_usd)
+            if connection.execute(_BALANCE, (account_id,)).fetchone() is None:
+                raise invalid_request("There is no such workspace.", "workspace")
+            known = connection.execute(
+                "SELECT debit_account, credit_account, amount FROM transfer WHERE request = ?", (request,)
+            ).fetchone()
+            if known is None:
+                connection.execute(
+                    "INSERT INTO transfer (request, line, debit_account, credit_account, amount, code, at_ms) "
+                    "VALUES (?, 0, ?, ?, ?, 'topup', ?)",
+                    (request, *asked, now_ms),
+                )
+            elif known != asked:
+                raise invalid_request(
+                    f"The reference {reference!r} was used for another amount or workspace. Choose another.",
+                    "reference",
+                )
+            return _first_int(connection.execute(_BALANCE, (account_id,)).fetchone())
+
+        return await self._writer.run(work)
+
+    async def balance(self, workspace_id: str) -> int:
+        """Credits less debits in nano-USD; 0 for an unknown workspace."""
+        return self._balance_of(account_of(workspace_id))
+
+    def _balance_of(self, account_id: str) -> int:
+        return _first_int(self._look_ups.row(_BALANCE, (account_id,)))
+
+    async def call(self, request_id: str) -> CallRecord | None:
+        """The record of one call."""
+        row = self._look_ups.row(RECORD_SQL, (request_id,))
+        return None if row is None else record_of(row)
+
+    async def usage(self, which: UsageFilter, by: Sequence[str]) -> list[UsageRow]:
+        """Sums of calls, tokens and cost, grouped by `by`: any of workspace, key, model, provider, day (UTC)."""
+        sql, values = usage_query(which, by)
+        return usage_rows(await asyncio.to_thread(self._scans.rows, sql, values), by)
+
+    # Accounts
+
+    async def principal(self, digest: bytes) -> Principal | None:
+        """The active key with this digest."""
+        row = self._look_ups.row(_PRINCIPAL, (digest,))
+        if row is None:
+            return None
+        workspace_id, workspace, key_id, key_hint, expires_at_ms, locked, invoicing = row
+        return Principal(
+            workspace_id=str(workspace_id),
+            workspace=str(workspace),
+            key_id=str(key_id),
+            key_hint=str(key_hint),
+            account_id=account_of(str(workspace_id)),
+            expires_at_ms=_int_or_none(expires_at_ms),
+            locked=bool(locked),
+            invoicing=bool(invoicing),
+        )
+
+    async def create_workspace(self, name: str, now_ms: int) -> Workspace:
+        """A new workspace with an empty purse; raises FaultError (invalid_request) when the name is taken or blank."""
+        if not name.strip() or len(name) > 200 or not name.isprintable():
+            raise invalid_request("A workspace's name has 1 to 200 printable characters.", "name")
+        workspace_id = f"ws_{secrets.token_hex(8)}"
+
+        def work(connection: Connection) -> None:
+            taken = connection.execute("SELECT 1 FROM workspace WHERE name = ? OR id = ?", (name, name)).fetchone()
+            if taken is not None:
+                raise invalid_request(f"There is a workspace {name!r} already. Use it, or choose another name.", "name")
+            connection.execute(
+                "INSERT INTO workspace (id, name, created_at_ms) VALUES (?, ?, ?)", (workspace_id, name, now_ms)
+            )
+            connection.execute(
+                "INSERT INTO account (id, kind, unit, scope) VALUES (?, 'credit', 'nano_usd', ?)",
+                (account_of(workspace_id), workspace_id),
+            )
+
+        await self._writer.run(work)
+        return Workspace(id=workspace_id, name=name, created_at_ms=now_ms, locked=False, balance_nano_usd=0)
+
+    async def workspace(self, name: str) -> Workspace | None:
+        """By name or id."""
+        row = self._look_ups.row(f"{_WORKSPACES} WHERE w.name = ?1 OR w.id = ?1", (name,))
+        return None if row is None else _workspace(row)
+
+    async def workspaces(self) -> list[Workspace]:
+        """All, by name."""
+        rows = await asyncio.to_thread(self._scans.rows, f"{_WORKSPACES} ORDER BY w.name")
+        return [_workspace(row) for row in rows]
+
+    async def add_key(self, key: NewKey) -> None:
+        """Store a key's digest. Raises FaultError (invalid_request) for an unknown workspace."""
+        values = (key.id, key.workspace_id, key.name, key.digest, key.hint, key.created_at_ms, key.expires_at_ms)
+
+        def work(connection: Connection) -> None:
+            if connection.execute("SELECT 1 FROM workspace WHERE id = ?", (key.workspace_id,)).fetchone() is None:
+                raise invalid_request("There is no such workspace.", "workspace")
+            connection.execute(
+                "INSERT INTO api_key (id, workspace_id, name, digest, hint, created_at_ms, expires_at_ms) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+
+        await self._writer.run(work)
+
+    async def keys(self, workspace: str | None = None) -> list[KeyRow]:
+        """All keys, or those of one workspace (name or id), newest last."""
+        sql = f"{_KEYS} WHERE ?1 IS NULL OR w.name = ?1 OR w.id = ?1 ORDER BY k.created_at_ms, k.rowid"
+        return [_key(row) for row in await asyncio.to_thread(self._scans.rows, sql, (workspace,))]
+
+    async def set_key_state(self, key: str, state: str) -> KeyRow | None:
+        """Disable, enable or revoke by id or hint; None when there is none such. A revoked key stays revoked: any
+        other state, and a hint that fits several keys, raises FaultError (invalid_request)."""
+        if state not in KEY_STATES:
+            raise invalid_request(f"A key is {', '.join(KEY_STATES)}, not {state!r}.", "state")
+
+        def work(connection: Connection) -> KeyRow | None:
+            rows = connection.execute(f"{_KEYS} WHERE k.id = ?1 OR k.hint = ?1", (key,)).fetchall()
+            if not rows:
+                return None
+            if len(rows) > 1:
+                ids = ", ".join(str(row[0]) for row in rows)
+                raise invalid_request(f"Several keys look like {key}: say which by its id ({ids}).", "key")
+            found = _key(rows[0])
+            if found.state == "revoked" and state != "revoked":
+                raise invalid_request(f"The key {found.hint} was revoked for good. Make a new one.", "key")
+            connection.execute("UPDATE api_key SET state = ? WHERE id = ?", (state, found.id))
+            return _key(connection.execute(f"{_KEYS} WHERE k.id = ?", (found.id,)).fetchall()[0])
+
+        return await self._writer.run(work)
+
+
+def account_of(workspace_id: str) -> str:
+    """The id of a workspace's purse in the ledger."""
+    return f"credit:{workspace_id}"
+
+
+def _probe(connection: Connection) -> None:
+    # Changes nothing, yet writes a page: a full disk shows.
+    connection.execute("UPDATE schema_version SET name = name WHERE version = 1")
+
+
+def _ignore_outcome(future: asyncio.Future[object]) -> None:
+    if not future.cancelled():
+        future.exception()
+
+
+def _first_int(row: object) -> int:
+    return row[0] if isinstance(row, tuple) and row and isinstance(row[0], int) else 0
+
+
+def _int_or_none(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _workspace(row: Row) -> Workspace:
+    return Workspace(
+        id=str(row[0]),
+        name=str(row[1]),
+        created_at_ms=_first_int(row[2:]),
+        locked=bool(row[3]),
+        balance_nano_usd=_first_int(row[4:]),
+    )
+
+
+def _key(row: Sequence[object]) -> KeyRow:
+    return KeyRow(
+        id=str(row[0]),
+        workspace=str(row[1]),
+        name=str(row[2]),
+        hint=str(row[3]),
+        state=str(row[4]),
+        created_at_ms=_first_int(tuple(row[5:])),
+        expires_at_ms=_int_or_none(row[6]),
+    )
