@@ -1,0 +1,187 @@
+"""The ASGI app: from a request to its route, past the checks that come before the body, to the relay."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import assert_never, cast
+
+from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
+
+from tollhouse.catalog.entries import Catalog
+from tollhouse.dialects.dialect import Dialect, Operation, Route
+from tollhouse.http.body import Body, BodyBudget
+from tollhouse.http.door import Door
+from tollhouse.http.exchange import STATE_KEY, Exchange
+from tollhouse.http.proxies import TrustedProxies
+from tollhouse.http.request_id import clean_client_id
+from tollhouse.http.routes import Place, RouteTable
+from tollhouse.ir.fault import Fault, FaultError, FaultKind
+from tollhouse.relay.call import Call, CallerGoneError, Voice, Worded
+
+_METRICS_PATH = b"/metrics"
+_CLOSING = Fault(kind=FaultKind.BUSY, message="The gateway is being stopped; try again in a moment.", retry_after_s=1)
+
+
+class DoorApp:
+    """Serves the dialects' routes, HEAD on their roots, and `/metrics`; runs under `DoorProtocol` only."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._routes = RouteTable(door.dialects)
+        self._budget = BodyBudget(door.limits.max_bodies_bytes)
+        self._proxies = TrustedProxies(door.trusted_proxies)
+        self._lists: dict[str, tuple[Catalog, bytes]] = {}
+        self._in_flight = 0
+        self._draining = False
+        self._closed = False
+        self._idle = asyncio.Event()
+
+    async def __call__(self, scope: Scope, _receive: ASGIReceiveCallable, _send: ASGISendCallable) -> None:
+        """Answer one request, through the exchange in the scope's state."""
+        http = cast("HTTPScope", scope)
+        # Popped, because the exchange refers to the scope.
+        exchange = cast("Exchange", http.get("state", {}).pop(STATE_KEY))
+        self._in_flight += 1
+        try:
+            await self._answer(http, exchange)
+        except CallerGoneError:
+            return
+        finally:
+            self._in_flight -= 1
+            if self._draining and not self._in_flight:
+                self._idle.set()
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are being answered."""
+        return self._in_flight
+
+    def drain(self) -> None:
+        """From now on every answer closes its connection, and READY says no."""
+        self._draining = True
+        self._idle = asyncio.Event()
+        if not self._in_flight:
+            self._idle.set()
+
+    def close(self) -> None:
+        """From now on every new request is refused (busy)."""
+        self._closed = True
+
+    async def drained(self) -> None:
+        """Wait, after `drain`, until no request is being answered."""
+        await self._idle.wait()
+
+    def word(self, path: str, fault: Fault, request_id: str) -> Worded:
+        """A fault in the words of the dialect that `path` belongs to, neutral ones when it belongs to none."""
+        return self._routes.word(path, fault, request_id)
+
+    async def _answer(self, scope: HTTPScope, exchange: Exchange) -> None:
+        self._proxies.apply(scope, exchange.fields)
+        if self._door.cors is not None:
+            exchange.extra = self._door.cors.answer_headers(exchange.fields.get("origin"))
+        if self._draining:
+            exchange.keep_alive = False
+        methods = self._routes.methods(scope["raw_path"])
+        place = None if methods is None else methods.get(scope["method"])
+        if place is None or self._closed:
+            await self._answer_elsewhere(scope, exchange, methods)
+            return
+        try:
+            await self._serve(exchange, place)
+        except FaultError as error:
+            await exchange.reply(place.dialect.word(error.fault, exchange.request_id, place.route.endpoint))
+
+    async def _serve(self, exchange: Exchange, place: Place) -> None:
+        dialect, route = place.dialect, place.route
+        if route.voice is not None:
+            await self._call(exchange, dialect, route, route.voice)
+            return
+        if not route.public:
+            await self._door.authenticate(dialect.read_key(exchange.fields))
+        match route.operation:
+            case Operation.MODELS:
+                await exchange.reply(Worded(status=200, body=self._models(dialect)))
+            case Operation.HEALTH:
+                await exchange.reply(Worded(status=200, body=b"" if route.probes is None else route.probes.alive()))
+            case Operation.READY:
+                await exchange.reply(await self._ready(route))
+            case Operation.CHAT:
+                raise TypeError(f"the route {route.path} makes calls but has no voice")
+            case _:
+                assert_never(route.operation)
+
+    async def _call(self, exchange: Exchange, dialect: Dialect, route: Route, voice: Voice) -> None:
+        started_s, started_at_ms = time.monotonic(), time.time_ns() // 1_000_000
+        fields = exchange.fields
+        body = Body(exchange, self._budget, self._door.limits.max_body_bytes)
+        body.check_length()
+        principal = await self._door.authenticate(dialect.read_key(exchange.fields))
+        body.check_encoding()
+        try:
+            call = Call(
+                request_id=exchange.request_id,
+                voice=voice,
+                endpoint=route.endpoint,
+                principal=principal,
+                body=await body.read(),
+                headers=fields,
+                started_s=started_s,
+                started_at_ms=started_at_ms,
+                client_request_id=clean_client_id(fields.get("x-request-id")),
+            )
+            await self._door.handle(call, exchange)
+        finally:
+            body.release()
+
+    def _models(self, dialect: Dialect) -> bytes:
+        catalog = self._door.catalog()
+        known = self._lists.get(dialect.name)
+        if known is None or known[0] is not catalog:
+            known = self._lists[dialect.name] = (catalog, dialect.models(catalog))
+        return known[1]
+
+    async def _ready(self, route: Route) -> Worded:
+        state = await self._door.readiness()
+        ready = state.books_ok and state.limits_ok and not self._draining
+        body = b"" if route.probes is None else route.probes.ready(books_ok=state.books_ok, limits_ok=state.limits_ok)
+        return Worded(status=200 if ready else 503, body=body)
+
+    async def _answer_elsewhere(
+        self, scope: HTTPScope, exchange: Exchange, methods: Mapping[str, Place] | None
+    ) -> None:
+        """A request that no route serves, or that comes too late."""
+        method, path = scope["method"], scope["raw_path"].decode("ascii")
+        allowed = ", ".join(sorted(methods)) if methods is not None else "GET, HEAD"
+        served = methods is not None or scope["raw_path"] == _METRICS_PATH
+        if self._closed:
+            await self._refuse(exchange, path, _CLOSING)
+        elif method == "HEAD" and self._routes.is_root(path):
+            await exchange.reply(Worded(status=200, body=b""))
+        elif method == "OPTIONS" and self._door.cors is not None and served:
+            preflight = self._door.cors.preflight_headers(
+                exchange.fields.get("access-control-request-headers"), allowed
+            )
+            await exchange.start(204, preflight)
+            await exchange.end(b"")
+        elif not served:
+            await self._refuse(exchange, path, _not_found(path))
+        elif methods is None and method in {"GET", "HEAD"}:
+            await exchange.start(200, ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),))
+            await exchange.end(self._door.metrics())
+        else:
+            await self._refuse(exchange, path, _wrong_method(method, path, allowed), (b"allow", allowed.encode()))
+
+    async def _refuse(self, exchange: Exchange, path: str, fault: Fault, *more: tuple[bytes, bytes]) -> None:
+        await exchange.reply(self._routes.word(path, fault, exchange.request_id), *more)
+
+
+def _not_found(path: str) -> Fault:
+    return Fault(kind=FaultKind.NOT_FOUND, source="client", message=f"Nothing is served at {path}; check the URL.")
+
+
+def _wrong_method(method: str, path: str, allowed: str) -> Fault:
+    return Fault(
+        kind=FaultKind.METHOD_NOT_ALLOWED,
+        source="client",
+        message=f"{path} is not served with {method}; use {allowed}.",
+    )

@@ -1,0 +1,38 @@
+"""Door: what composition hands to the HTTP app."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from tollhouse.accounts.principal import Principal
+from tollhouse.catalog.entries import Catalog
+from tollhouse.dialects.dialect import Dialect
+from tollhouse.http.cors import Cors
+from tollhouse.http.limits import Limits
+from tollhouse.relay.call import Call, Caller
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """What is up: the ledger's store, and the one of limits and caches."""
+
+    books_ok: bool
+    limits_ok: bool
+
+
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    """The ports of the HTTP app.
+
+    `authenticate` turns a key, None when the request has none, into its principal; raises FaultError (invalid_key,
+    workspace_locked, books_unavailable). `handle` answers a call, whatever happens. `catalog` gives the snapshot of
+    the moment, the same object until it changes. `metrics` gives Prometheus' text.
+    """
+
+    dialects: tuple[Dialect, ...]
+    authenticate: Callable[[str | None], Awaitable[Principal]]
+    handle: Callable[[Call, Caller], Awaitable[None]]
+    catalog: Callable[[], Catalog]
+    readiness: Callable[[], Awaitable[Readiness]]
+    metrics: Callable[[], bytes]
+    limits: Limits = Limits()
+    cors: Cors | None = None
+    trusted_proxies: tuple[str, ...] = ()
