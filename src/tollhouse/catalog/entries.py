@@ -8,7 +8,7 @@ import msgspec
 
 from tollhouse.wire.quirks import Quirks
 
-_REST_OF_NAME = re.compile(r"[!-~]{1,256}", re.ASCII)
+_REST_OF_NAME = re.compile(r"[!-~]{1,1024}", re.ASCII)
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
