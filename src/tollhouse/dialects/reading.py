@@ -1,7 +1,8 @@
 """Reader: a request body decoded once into a dialect's own type, and every misfit told in words for people.
 
 msgspec names the field and what was expected of it, but may quote what the caller sent; only the field's name and the
-rule are taken from its messages, so a prompt never comes back in an error.
+rule are taken from its messages, so a prompt never comes back in an error. Bytes in fields that the type does not name
+are skipped here: that they are sound UTF-8 and JSON is the wire format's scan to see.
 """
 
 import re
@@ -45,16 +46,13 @@ class Reader(Generic[T]):
     def read(self, body: bytes) -> T:
         """The request. Raises FaultError (invalid_request) naming the field that does not fit."""
         try:
-            # Text that the type does not name is skipped undecoded, but is forwarded: it has to be UTF-8 as well.
-            body.decode()
             return self._decode(body)
         except msgspec.ValidationError as error:
             raise self._misfit(str(error)) from None
         except msgspec.DecodeError as error:
             raise _malformed(body, str(error)) from None
-        except UnicodeDecodeError as error:
-            message = f"The request body is not valid UTF-8 (byte {error.start}). Send JSON encoded as UTF-8."
-            raise invalid_request(message) from None
+        except UnicodeDecodeError:
+            raise invalid_request("The request body is not valid UTF-8. Send JSON encoded as UTF-8.") from None
         except RecursionError:
             raise invalid_request("The request body is nested too deeply. Send a flatter one.") from None
 
