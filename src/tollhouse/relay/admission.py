@@ -108,7 +108,7 @@ class Admission:
         hold = Hold(
             request_id=call.request_id,
             account_id=principal.account_id,
-            amount_nano_usd=upper_bound(model.price, scan.size_bytes, limit, scan.peek.choices),
+            amount_nano_usd=upper_bound(model.price, scan.size_bytes, limit, scan.peek.choices, scan.peek.paid),
             price_version=model.price.version,
         )
         await self._ledger.hold(hold, invoicing=principal.invoicing)

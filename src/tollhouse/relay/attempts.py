@@ -29,7 +29,7 @@ class Opened(msgspec.Struct, kw_only=True):
     ended: bool
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How long and how often one call may try."""
 
     attempts: int
@@ -40,7 +40,7 @@ class Attempts:
     """Runs a `Plan`; every try leaves an `Attempt` in the trail."""
 
     def __init__(
-        self, upstream: Upstream, limits: Limits, clock_s: Callable[[], float], chance: Callable[[], float]
+        self, upstream: Upstream, limits: AttemptLimits, clock_s: Callable[[], float], chance: Callable[[], float]
     ) -> None:
         self._upstream = upstream
         self._limits = limits

@@ -21,7 +21,7 @@ class Caller(Protocol):
     """The program that called us; `http` implements it on ASGI, tests in memory."""
 
     async def start(self, status: int, headers: Headers) -> None:
-        """Send the head of the answer, once. Raises CallerGoneError."""
+        """Set the head of the answer, once; X-Request-Id and the framing are added to it. Raises CallerGoneError."""
         ...
 
     async def write(self, data: bytes) -> None:

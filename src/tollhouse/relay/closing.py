@@ -64,7 +64,8 @@ class Closing:
         usage = _usage(admitted, opened) if admitted and opened else None
         lines: tuple[ChargeLine, ...] = ()
         if admitted is not None and usage is not None:
-            lines = charge_lines(admitted.resolved.model.price, usage, _service_tier(admitted))
+            service_tier, tool_uses = _extras(admitted)
+            lines = charge_lines(admitted.resolved.model.price, usage, service_tier, tool_uses=tool_uses)
         cost_nano_usd = sum(line.amount_nano_usd for line in lines)
         record = self._record(progress, status, fault, usage, cost_nano_usd)
         progress.closed = True
@@ -139,11 +140,11 @@ def _usage(admitted: Admitted, opened: Opened) -> Usage | None:
     )
 
 
-def _service_tier(admitted: Admitted) -> str | None:
-    for field, name in admitted.scan.peek.paid:
-        if field == "service_tier":
-            return name.partition(":")[2]
-    return None
+def _extras(admitted: Admitted) -> tuple[str | None, dict[str, int]]:
+    """The service tier, and the provider's own tools: Chat does not report their uses, so each counts once."""
+    names = [name.partition(":") for _, name in admitted.scan.peek.paid]
+    service_tier = next((name for kind, _, name in names if kind == "service_tier"), None)
+    return service_tier, {name: 1 for kind, _, name in names if kind == "tool"}
 
 
 BROKEN = Fault(

@@ -1,6 +1,7 @@
 """Relay: the story of one call, from the door to the provider and back."""
 
 import asyncio
+from collections.abc import Callable
 
 from tollhouse.ir.fault import Fault, FaultError
 from tollhouse.observe.logs import Log
@@ -22,11 +23,14 @@ _STREAM: Headers = (
 class Relay:
     """Handles calls; one instance serves all."""
 
-    def __init__(self, admission: Admission, attempts: Attempts, closing: Closing, log: Log) -> None:
+    def __init__(
+        self, admission: Admission, attempts: Attempts, closing: Closing, log: Log, clock_s: Callable[[], float]
+    ) -> None:
         self._admission = admission
         self._attempts = attempts
         self._closing = closing
         self._log = log
+        self._clock_s = clock_s
 
     async def handle(self, call: Call, caller: Caller) -> None:
         """Answer one call, whatever happens; never raises but when its task is cancelled."""
@@ -71,7 +75,7 @@ class Relay:
         try:
             with departure:
                 await caller.start(200, (*_STREAM, *self._headers(progress)))
-                progress.first_byte_s = asyncio.get_running_loop().time()
+                progress.first_byte_s = self._clock_s()
                 await caller.write(opened.first)
                 while not opened.ended:
                     data = await answer.read()
@@ -87,15 +91,11 @@ class Relay:
     async def _body(self, progress: Progress, opened: Opened, caller: Caller) -> None:
         opened.answer.close()
         answered = await self._closing.settle(progress, "ok")
-        body = opened.pipe.finish(answered)
-        length = (b"content-length", str(len(body)).encode())
-        await caller.start(200, (_JSON, length, *self._headers(progress)))
-        await caller.end(body)
+        await caller.start(200, (_JSON, *self._headers(progress)))
+        await caller.end(opened.pipe.finish(answered))
 
     def _headers(self, progress: Progress) -> Headers:
-        call, admitted = progress.call, progress.admitted
-        slug = admitted.resolved.slug if admitted else ""
-        return ((b"x-request-id", call.request_id.encode()), *call.voice.headers(slug))
+        return progress.call.voice.headers(progress.admitted.resolved.slug if progress.admitted else "")
 
     async def _fail(self, progress: Progress, caller: Caller, fault: Fault, *, started: bool) -> None:
         """Tell the caller, in the words of his dialect: as an error answer, or as the stream's error frame."""
@@ -107,9 +107,7 @@ class Relay:
             if started and progress.admitted is not None:
                 await caller.end(progress.admitted.format.error_frame(worded.body))
                 return
-            length = (b"content-length", str(len(worded.body)).encode())
-            own = (b"x-request-id", call.request_id.encode())
-            await caller.start(worded.status, (_JSON, length, own, *worded.headers))
+            await caller.start(worded.status, (_JSON, *worded.headers))
             await caller.end(worded.body)
         except CallerGoneError:
             return

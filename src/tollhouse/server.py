@@ -1,0 +1,231 @@
+"""The composition root: wires all parts into a gateway, and runs it until it is told to stop."""
+
+import asyncio
+import contextlib
+import errno
+import functools
+import os
+import random
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Mapping
+from typing import BinaryIO
+
+import msgspec
+import uvicorn
+import uvloop
+
+from tollhouse.catalog.entries import Catalog
+from tollhouse.catalog.load import load_catalog, summarise_left_out
+from tollhouse.dialects.hpp_router.surface import HppRouter
+from tollhouse.dialects.hyperinfer.surface import HyperInfer
+from tollhouse.dialects.voltagegpu.surface import VoltageGpu
+from tollhouse.http.app import DoorApp
+from tollhouse.http.cors import Cors
+from tollhouse.http.door import Door, Readiness
+from tollhouse.http.limits import Limits
+from tollhouse.http.serving import server_config
+from tollhouse.http.workers import Workers
+from tollhouse.observe.logs import Log, Redaction
+from tollhouse.observe.metrics import MULTIPROCESS_VARIABLE, Metrics
+from tollhouse.relay.admission import Admission, Authenticator
+from tollhouse.relay.attempts import AttemptLimits, Attempts
+from tollhouse.relay.closing import Closing
+from tollhouse.relay.relay import Relay
+from tollhouse.settings import Settings
+from tollhouse.simulator.serve import RunningSimulator, start_simulator
+from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.upstream.client import HttpUpstream
+from tollhouse.wire.registry import FORMATS
+
+# After the drain limit the calls that still run are cut off; this long they may take to settle what they received.
+_SETTLE_S = 5.0
+
+
+class Gateway(msgspec.Struct, frozen=True, kw_only=True):
+    """A wired gateway, ready to be served by uvicorn under `config`."""
+
+    app: DoorApp
+    config: uvicorn.Config
+    store: SqliteStore
+    catalog: Catalog
+    upstream: HttpUpstream
+    simulator: RunningSimulator | None
+    log: Log
+
+    @classmethod
+    async def wire(cls, settings: Settings, environ: Mapping[str, str], log_to: BinaryIO | None = None) -> "Gateway":
+        """Open the store, load the catalogue, start the simulator when a model needs it, and join all parts.
+
+        Raises FaultError (books_unavailable) or CatalogError; nothing stays open then.
+        """
+        async with contextlib.AsyncExitStack() as undo:
+            store = SqliteStore.open(settings.data_dir)
+            undo.push_async_callback(store.close)
+            simulator = await start_simulator()
+            undo.push_async_callback(simulator.stop)
+            loaded = load_catalog(settings.catalog, environ, [form.name for form in FORMATS], simulator.url)
+            log = Log(settings.log_level, Redaction(_secrets(loaded.catalog)), log_to, settings.key_prefix)
+            log.adopt()
+            left_out = summarise_left_out(loaded.left_out)
+            if left_out:
+                log.info(left_out)
+            for warning in loaded.warnings:
+                log.warning(warning)
+            in_use = any(p.base_url.startswith(simulator.url) for p in loaded.catalog.providers.values())
+            if not in_use:
+                await simulator.stop()
+            upstream = HttpUpstream()
+            app = _join(settings, store, loaded.catalog, upstream, log)
+            config = server_config(app, _limits(settings))
+            # uvicorn takes whole seconds; a fraction would be rounded down to none.
+            config.timeout_graceful_shutdown = max(1, round(settings.drain_s))
+            undo.pop_all()
+        return cls(
+            app=app,
+            config=config,
+            store=store,
+            catalog=loaded.catalog,
+            upstream=upstream,
+            simulator=simulator if in_use else None,
+            log=log,
+        )
+
+    async def close(self) -> None:
+        """Close what `wire` opened; everything settled is on disk afterwards."""
+        await self.upstream.close()
+        if self.simulator is not None:
+            await self.simulator.stop()
+        await self.store.close()
+
+
+def _join(settings: Settings, store: SqliteStore, catalog: Catalog, upstream: HttpUpstream, log: Log) -> DoorApp:
+    metrics = Metrics()
+    clock_s = time.monotonic
+
+    def snapshot() -> Catalog:
+        return catalog
+
+    async def readiness() -> Readiness:
+        # There is no second store for limits yet: they are kept in this process and are always there.
+        return Readiness(books_ok=store.ready(), limits_ok=True)
+
+    authenticator = Authenticator(store, clock_s, lambda: time.time_ns() // 1_000_000)
+    admission = Admission(snapshot, {form.name: form for form in FORMATS}, store)
+    limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s)
+    attempts = Attempts(upstream, limits, clock_s, random.random)
+    closing = Closing(store, store, metrics, log, clock_s)
+    relay = Relay(admission, attempts, closing, log, clock_s)
+    door = Door(
+        dialects=(HppRouter(), HyperInfer(), VoltageGpu()),
+        authenticate=authenticator.authenticate,
+        handle=relay.handle,
+        catalog=snapshot,
+        readiness=readiness,
+        metrics=metrics.render,
+        limits=_limits(settings),
+        cors=Cors(origins=settings.cors_origins) if settings.cors_origins else None,
+        trusted_proxies=settings.trusted_proxies,
+    )
+    return DoorApp(door)
+
+
+def _limits(settings: Settings) -> Limits:
+    shared = set(Limits.__struct_fields__) & set(Settings.__struct_fields__)
+    return Limits(**{name: getattr(settings, name) for name in shared})
+
+
+def _secrets(catalog: Catalog) -> list[str]:
+    providers = catalog.providers.values()
+    keys = [provider.api_key for provider in providers if provider.api_key]
+    return keys + [value for provider in providers for _, value in provider.headers]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which on a signal drains, settles and returns instead of dying of the signal."""
+
+    def __init__(self, gateway: Gateway, announce: Callable[[], None] | None) -> None:
+        super().__init__(gateway.config)
+        self._gateway = gateway
+        self._announce = announce
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """uvicorn would raise the signal again after the drain, and the exit code would tell of a crash."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        if self._announce is not None:
+            self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let running calls end within the drain limit, cut the rest off, and wait until all are settled."""
+        self._gateway.app.drain()
+        await super().shutdown(sockets)
+        tasks = set(self.server_state.tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_SETTLE_S)
+
+
+async def serve(settings: Settings, listener: socket.socket, announce: Callable[[], None] | None = None) -> None:
+    """Wire a gateway and serve it on `listener` until SIGTERM or SIGINT."""
+    gateway = await Gateway.wire(settings, os.environ)
+    try:
+        await _Server(gateway, announce).serve([listener])
+    finally:
+        await gateway.close()
+
+
+def run(settings: Settings, announce: Callable[[str], None] | None = None) -> int:
+    """Serve until told to stop; the exit code: 0 after a clean drain, 1 when the start fails.
+
+    `announce` is called with the gateway's URL once it listens. Raises what `Gateway.wire` raises.
+    """
+    try:
+        listener = _listen(settings.host, settings.port)
+    except OSError as error:
+        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
+        sys.stderr.write(f"{settings.host}:{settings.port} {why}. Choose another one with --port or --host.\n")
+        return 1
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    with listener:
+        if settings.workers == 1:
+            say = None if announce is None else functools.partial(announce, url)
+            uvloop.run(serve(settings, listener, say))
+            return 0
+        if announce is not None:
+            announce(url)
+        with tempfile.TemporaryDirectory(prefix="tollhouse-metrics-") as folder:
+            os.environ[MULTIPROCESS_VARIABLE] = folder
+            return Workers(settings.workers, functools.partial(_work, settings), listener).run()
+
+
+def _work(settings: Settings, listener: socket.socket) -> None:
+    """What one of several worker processes runs."""
+    uvloop.run(serve(settings, listener))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
