@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -163,8 +164,9 @@ class House:
             server.close()
             for connection in list(self.state.connections):
                 connection.transport.abort()
-            while self.state.connections or self.state.tasks:
-                await asyncio.sleep(0.001)
+            for connection in list(self.state.connections):
+                connection.connection_lost(None)
+            await asyncio.gather(*self.state.tasks)
             await server.wait_closed()
 
     @contextlib.asynccontextmanager
@@ -258,3 +260,11 @@ def run(story: Coroutine[Any, Any, None]) -> None:
     """Run a test's coroutine on uvloop, as the server does."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(story)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until the condition holds; fails after 20 s."""
+    deadline_s = time.monotonic() + 20
+    for _ in iter(condition, True):
+        assert time.monotonic() < deadline_s, "it never came true"
+        await asyncio.sleep(0.001)

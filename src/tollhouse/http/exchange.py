@@ -72,7 +72,6 @@ class Exchange(RequestResponseCycle):
         self.body_bytes = 0
         self.reading_since_s: float | None = None
         self.late = False
-        self.head_sent = False
         self._connection = connection
         self._parts: list[bytes] = []
         self._status = 0
@@ -118,10 +117,9 @@ class Exchange(RequestResponseCycle):
     # The answer, as the relay gives it.
 
     async def start(self, status: int, headers: Headers) -> None:
-        """Set the head of the answer, once. Raises CallerGoneError."""
+        """Set the head of the answer, again if need be until a part of it was sent. Raises CallerGoneError."""
         if self.disconnected:
             raise CallerGoneError
-        self.response_started = True
         self._status = status
         self._headers = headers
 
@@ -132,7 +130,7 @@ class Exchange(RequestResponseCycle):
         if self.disconnected:
             raise CallerGoneError
         if data:
-            if not self.head_sent:
+            if not self.response_started:
                 self._send_head(None)
             self._send_part(data)
 
@@ -142,7 +140,7 @@ class Exchange(RequestResponseCycle):
             await self.flow.drain()
         if self.disconnected:
             raise CallerGoneError
-        if not self.head_sent:
+        if not self.response_started:
             self._send_head(len(data))
         if data:
             self._send_part(data)
@@ -202,7 +200,7 @@ class Exchange(RequestResponseCycle):
         if not self.keep_alive:
             own.append(_CLOSE)
         self.transport.write(render_head(self._status, self.default_headers, self._headers, self.extra, own))
-        self.head_sent = True
+        self.response_started = True
 
     # What uvicorn's own cycle does for ASGI apps, where it has to differ.
 

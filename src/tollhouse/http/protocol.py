@@ -72,6 +72,7 @@ class DoorProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.url = b""
         self._door = config
         self._app = cast("ASGI3Application", config.loaded_app)
         self._limits = config.limits
@@ -92,7 +93,7 @@ class DoorProtocol(HttpToolsProtocol):
 
     # The transport's callbacks.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:
         """A caller has connected; refuse him when there are too many."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes)
@@ -341,7 +342,7 @@ class DoorProtocol(HttpToolsProtocol):
             active.keep_alive = False
             self._phase = Phase.CLOSING
             return
-        if active is not None and active.head_sent:
+        if active is not None and active.response_started:
             self.transport.close()
             return
         path = self.url.partition(b"?")[0].decode("ascii", "replace")
