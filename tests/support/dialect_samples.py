@@ -32,8 +32,14 @@ _FOR_CALLERS = {
     FaultKind.INSUFFICIENT_BALANCE: "The balance of 0.0010 USD does not cover this call.",
     FaultKind.KEY_LIMIT: "The key's daily limit is spent.",
     FaultKind.RATE_LIMIT: "The key makes more than 60 calls a minute.",
+    FaultKind.PROVIDER_RATE_LIMIT: "The provider's rate limit is reached. Try again later.",
+    FaultKind.PROVIDER_OVERLOADED: "The provider is overloaded. Try again later.",
+    FaultKind.PROVIDER_TIMEOUT: "The provider sent nothing for 120 s. Try again later, or choose another model.",
+    FaultKind.PROVIDER_UNAVAILABLE: "The provider failed to answer. Try again, or choose another model.",
+    FaultKind.PROVIDER_AUTH: "The provider refused the gateway's own credential. The operator has to renew it.",
     FaultKind.BOOKS_UNAVAILABLE: "The balance cannot be verified now. Retry soon.",
     FaultKind.BUSY: "The gateway is at its limit. Retry soon.",
+    FaultKind.INTERNAL: "secret message of a fault of our own",
 }
 _STATUSES = {
     FaultKind.PROVIDER_RATE_LIMIT: 429,
@@ -41,7 +47,6 @@ _STATUSES = {
     FaultKind.PROVIDER_UNAVAILABLE: 503,
     FaultKind.PROVIDER_AUTH: 401,
 }
-PROVIDERS_OWN_WORDS = "sk-secret of org-4711 was refused"
 ATTEMPTS = (
     Attempt(
         deployment="first:model-a",
@@ -67,7 +72,7 @@ def sample_fault(kind: FaultKind) -> Fault:
     from_provider = kind.value.startswith("provider_")
     return Fault(
         kind=kind,
-        message=_FOR_CALLERS.get(kind, PROVIDERS_OWN_WORDS),
+        message=_FOR_CALLERS[kind],
         source="provider" if from_provider else "gateway",
         param="temperature" if kind is FaultKind.INVALID_REQUEST else None,
         retry_after_s=4.2 if kind in {FaultKind.RATE_LIMIT, FaultKind.PROVIDER_RATE_LIMIT} else None,

@@ -1,4 +1,8 @@
-"""What the three envelopes share: the kinds of fault in groups, HTTP's own refusals, and the words for providers."""
+"""What the three envelopes share: the kinds of fault in groups, HTTP's own refusals, and when to come back.
+
+Messages come from where the fault arose: `Fault.message` is for callers by its definition, and never a provider's own
+words but where those blame the caller's request.
+"""
 
 import math
 from typing import Final, Literal, assert_never
@@ -71,29 +75,6 @@ def retry_headers(fault: Fault) -> tuple[tuple[bytes, bytes], ...]:
     """The `Retry-After` header, where a wait is known."""
     seconds = retry_after_s(fault)
     return () if seconds is None else ((b"retry-after", b"%d" % seconds),)
-
-
-def provider_words(kind: ProviderKind, fault: Fault) -> str:
-    """Our own words for a provider's failure: its own may hold keys, account names or another caller's business."""
-    provider = f"The provider {fault.provider}" if fault.provider else "The model's provider"
-    seconds = retry_after_s(fault)
-    later = "later" if seconds is None else f"in {seconds} s"
-    match kind:
-        case FaultKind.PROVIDER_RATE_LIMIT:
-            return f"{provider} limits how fast this gateway may call it. Retry {later}, or choose another model."
-        case FaultKind.PROVIDER_OVERLOADED:
-            return f"{provider} is overloaded. Retry {later}, or choose another model."
-        case FaultKind.PROVIDER_TIMEOUT:
-            return f"{provider} did not answer in time. Retry {later}, or choose another model."
-        case FaultKind.PROVIDER_UNAVAILABLE:
-            return f"{provider} could not be reached or failed to answer. Retry {later}, or choose another model."
-        case FaultKind.PROVIDER_AUTH:
-            return (
-                f"{provider} refused the gateway's own credential; your key is fine. "
-                "Tell the operator of this gateway, or choose another model."
-            )
-        case _:
-            assert_never(kind)
 
 
 def internal_words(request_id: str) -> str:

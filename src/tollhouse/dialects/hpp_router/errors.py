@@ -9,7 +9,6 @@ from tollhouse.dialects.wording import (
     ProviderKind,
     RequestKind,
     internal_words,
-    provider_words,
     retry_headers,
     transport_status,
 )
@@ -131,7 +130,7 @@ def _simple(status: int, code: str, message: str, fault: Fault) -> Worded:
 def _structured(kind: ProviderKind, fault: Fault) -> Worded:
     code, upstream_status = _provider_code(kind, fault.upstream_status)
     error = ProviderError(
-        message=provider_words(kind, fault),
+        message=fault.message,
         type="upstream_error",
         code=code,
         provider=fault.provider,

@@ -9,7 +9,6 @@ from tollhouse.dialects.wording import (
     ProviderKind,
     RequestKind,
     internal_words,
-    provider_words,
     retry_headers,
     transport_status,
 )
@@ -72,7 +71,7 @@ def _verdict(fault: Fault, request_id: str) -> tuple[int, str, str]:
             | FaultKind.PROVIDER_UNAVAILABLE
             | FaultKind.PROVIDER_AUTH
         ):
-            return _provider_status(kind), kind.value, provider_words(kind, fault)
+            return _provider_status(kind), kind.value, fault.message
         case FaultKind.INTERNAL:
             return 500, "internal_error", internal_words(request_id)
         case FaultKind.BOOKS_UNAVAILABLE | FaultKind.BUSY:

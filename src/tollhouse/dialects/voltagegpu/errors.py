@@ -9,7 +9,6 @@ from tollhouse.dialects.wording import (
     AccountKind,
     ProviderKind,
     internal_words,
-    provider_words,
     retry_after_s,
     retry_headers,
     transport_status,
@@ -123,8 +122,9 @@ def _account_refusal(kind: AccountKind, fault: Fault) -> tuple[int, str]:
 
 
 def _provider_failure(kind: ProviderKind, fault: Fault) -> tuple[int, str]:
-    words = provider_words(kind, fault)
-    return (429, f"{_RATE}: {words}") if kind is FaultKind.PROVIDER_RATE_LIMIT else (500, f"{_SERVER}: {words}")
+    if kind is FaultKind.PROVIDER_RATE_LIMIT:
+        return 429, f"{_RATE}: {fault.message}"
+    return 500, f"{_SERVER}: {fault.message}"
 
 
 def _step(attempt: Attempt) -> Step:
