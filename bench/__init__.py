@@ -1,0 +1,1 @@
+"""What a call costs through Tollhouse, against a bare reverse proxy in the same run; start it with `make bench`."""
