@@ -122,6 +122,7 @@ def test_slices_and_framing_leave_the_data_alone():
         ("text=9/cut=3", "ClientPayloadError", "cut"),
         ("text=9/eof=3", "ClientPayloadError", "cut"),
         ("text=9/end=3", None, "done"),
+        ("text=9/trailers", None, "cut"),
         ("reset", "ClientOSError", "cut"),
         ("garbage", "ClientResponseError", "cut"),
         ("plain/length_off=10", "ClientPayloadError", "cut"),

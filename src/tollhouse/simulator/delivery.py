@@ -152,6 +152,9 @@ class Delivery:
             await self._close()
         elif script.stall is not None and cut_short:
             await self._pause(FOREVER)
+        elif script.trailers:
+            self._line.write(b"0\r\nx-trailer: late\r\nset-cookie: late=1\r\n\r\n")
+            await self._close()
         elif cut_short and script.end is not None:
             await self._close()
         else:

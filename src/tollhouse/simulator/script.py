@@ -90,6 +90,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     end: int | None = None
     endless: int | None = None
     garbage: bool = False
+    trailers: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True):
