@@ -64,8 +64,8 @@ def upper_bound(
 def unpriced_feature(price: Price, paid: Iterable[tuple[str, str]]) -> str | None:
     """The first request field that asks for something without a price, None when all have one.
 
-    `paid` are pairs of a request's field and a price's name: `service_tier:NAME`, `tool:NAME`, `image`, or a rate of
-    its own such as `audio_input`. Nothing of a free model needs a price.
+    `paid` are pairs of a request's field and a price's name: `service_tier:NAME`, `tool:NAME`, `image`, `audio_input`
+    or `audio_output`; an unknown name has no price. Nothing of a free model needs one.
     """
     if price.is_free:
         return None
@@ -77,9 +77,15 @@ def _has_price(price: Price, name: str) -> bool:
         return any(tier.name == name.removeprefix(_SERVICE_TIER) for tier in price.service_tiers)
     if name.startswith(_TOOL):
         return any(tool == name.removeprefix(_TOOL) for tool, _ in price.tool_fees)
-    if name == "image":
-        return price.per_image_pico_usd is not None or price.rates.image_output is not None
-    return getattr(price.rates, name, None) is not None
+    match name:
+        case "image":
+            return price.per_image_pico_usd is not None or price.rates.image_output is not None
+        case "audio_input":
+            return price.rates.audio_input is not None
+        case "audio_output":
+            return price.rates.audio_output is not None
+        case _:
+            return False
 
 
 def _rates_for(price: Price, prompt_tokens: int, service_tier: str | None) -> Rates:
