@@ -235,12 +235,17 @@ class SqliteStore:
         return [_workspace(row) for row in rows]
 
     async def add_key(self, key: NewKey) -> None:
-        """Store a key's digest. Raises FaultError (invalid_request) for an unknown workspace."""
+        """Store a key's digest. Raises FaultError (invalid_request) for an unknown workspace, a name that cannot be
+        shown, and a key that is stored already."""
+        if len(key.name) > 200 or not key.name.isprintable():
+            raise invalid_request("A key's name has at most 200 printable characters.", "name")
         values = (key.id, key.workspace_id, key.name, key.digest, key.hint, key.created_at_ms, key.expires_at_ms)
 
         def work(connection: Connection) -> None:
             if connection.execute("SELECT 1 FROM workspace WHERE id = ?", (key.workspace_id,)).fetchone() is None:
                 raise invalid_request("There is no such workspace.", "workspace")
+            if connection.execute("SELECT 1 FROM api_key WHERE digest = ?", (key.digest,)).fetchone() is not None:
+                raise invalid_request("This key is stored already.", "key")
             connection.execute(
                 "INSERT INTO api_key (id, workspace_id, name, digest, hint, created_at_ms, expires_at_ms) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -1,0 +1,105 @@
+"""`tollhouse models` and `tollhouse check`: what can be called, and whether settings and catalogue can be used."""
+
+import argparse
+import os
+
+from tollhouse.catalog.decimals import from_fixed_point
+from tollhouse.catalog.entries import Model
+from tollhouse.catalog.load import Loaded, load_catalog, summarise_left_out
+from tollhouse.catalog.problems import CatalogError
+from tollhouse.cli.books import add_folder_options, add_json_option, settings_of
+from tollhouse.cli.commands import Commands
+from tollhouse.cli.output import print_error, print_json, print_table, print_text
+from tollhouse.settings import Settings, SettingsError
+from tollhouse.wire.registry import FORMATS
+
+_SIMULATOR_URL = "http://simulator.invalid"
+_PICO_PLACES = 6  # pico-USD per token are micro-USD per million tokens
+
+
+def add_catalogue(commands: Commands) -> None:
+    """The commands."""
+    models = commands.add_parser("models", help="the models that can be called, with prices")
+    models.set_defaults(run=_models)
+    check = commands.add_parser("check", help="check the settings and the catalogue")
+    check.set_defaults(run=_check)
+    for parser in (models, check):
+        parser.add_argument("--catalog", metavar="FILE", help="catalogue (TOLLHOUSE_CATALOG; default: the shipped one)")
+        add_folder_options(parser)
+        add_json_option(parser)
+
+
+def load_for(settings: Settings) -> Loaded:
+    """The catalogue as `serve` would load it. Raises CatalogError."""
+    return load_catalog(settings.catalog, os.environ, [form.name for form in FORMATS], _SIMULATOR_URL)
+
+
+def _models(args: argparse.Namespace) -> int:
+    loaded = load_for(settings_of(args))
+    if args.json:
+        print_json([_as_json(model) for model in loaded.catalog.listed])
+        return 0
+    print_table(
+        ("MODEL", "NAME", "CONTEXT", "PROMPT", "COMPLETION", "PROVIDERS"),
+        [
+            (
+                model.slug,
+                model.name,
+                str(model.context_length or "-"),
+                _per_million(model.price.rates.prompt),
+                _per_million(model.price.rates.completion),
+                ", ".join(dict.fromkeys(d.provider.id for d in model.deployments)),
+            )
+            for model in loaded.catalog.listed
+        ],
+        right=(2, 3, 4),
+    )
+    print_text("Prices in USD per million tokens.")
+    left_out = summarise_left_out(loaded.left_out)
+    if left_out:
+        print_text(left_out)
+    return 0
+
+
+def _as_json(model: Model) -> dict[str, object]:
+    return {
+        "slug": model.slug,
+        "name": model.name,
+        "aliases": model.aliases,
+        "context_length": model.context_length,
+        "max_output_tokens": model.max_output_tokens,
+        "prompt_usd_per_million": _per_million(model.price.rates.prompt),
+        "completion_usd_per_million": _per_million(model.price.rates.completion),
+        "free": model.price.is_free,
+        "deployments": [deployment.name for deployment in model.deployments],
+    }
+
+
+def _per_million(price_pico_usd: int) -> str:
+    return from_fixed_point(price_pico_usd, _PICO_PLACES)
+
+
+def _check(args: argparse.Namespace) -> int:
+    try:
+        loaded = load_for(settings_of(args))
+    except SettingsError as error:
+        if args.json:
+            print_json({"ok": False, "problems": [{"message": str(error)}]})
+        else:
+            print_error(str(error))
+        return 1
+    except CatalogError as error:
+        if args.json:
+            print_json({"ok": False, "problems": error.problems})
+        else:
+            print_error(str(error))
+        return 1
+    count = len(loaded.catalog.models)
+    if args.json:
+        print_json({"ok": True, "models": count, "left_out": len(loaded.left_out), "warnings": loaded.warnings})
+        return 0
+    print_text(f"Settings and catalogue are fine: {count} models can be called.")
+    for line in (*loaded.warnings, summarise_left_out(loaded.left_out)):
+        if line:
+            print_text(line)
+    return 0
