@@ -1,10 +1,16 @@
 """Loading a catalogue: values, environment, extension, wildcards, the demo and what is left out."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tollhouse.catalog.entries import Deployment, Provider, Rates, ServiceTier, Tier, Timeouts
 from tollhouse.catalog.load import load_catalog, summarise_left_out
 from tollhouse.catalog.prices import price_version
+from tollhouse.catalog.problems import CatalogError
 from tollhouse.wire.quirks import Quirks
 
 FORMATS = ("openai_chat",)
@@ -323,6 +329,35 @@ def test_a_catalogue_that_extends_enables_a_shipped_server_in_one_line(tmp_path)
     resolved = catalog.resolve("ollama/gpt-oss:120b")
     assert (resolved.label, resolved.rest) == ("ollama/*", "gpt-oss:120b")
     assert resolved.model.deployments[0].provider.base_url == "http://127.0.0.1:11434/v1"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(min_value=0, max_value=len(FULL)),
+            st.integers(min_value=0, max_value=12),
+            st.text(alphabet="abc:-[]{}&*'\"#, \n\t01.$", max_size=6),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_damaged_catalogue_loads_or_is_refused_in_words(damage):
+    text = FULL
+    for start, length, put in damage:
+        text = text[:start] + put + text[start + length :]
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
+        file.write(text)
+        file.flush()
+        try:
+            loaded = load_catalog(Path(file.name), KEYS, FORMATS, SIMULATOR)
+        except CatalogError as error:
+            messages = [str(problem) for problem in error.problems]
+            loaded = None
+        else:
+            messages = [*loaded.warnings, summarise_left_out(loaded.left_out)]
+    assert loaded is not None or messages
+    assert all("\n" not in message and "secret" not in message for message in messages)
 
 
 def test_the_version_of_a_price_is_stable_and_follows_every_rate(tmp_path):

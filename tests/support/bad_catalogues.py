@@ -211,6 +211,15 @@ GOLDEN = [
         ],
     ),
     (
+        model("benchmarks: [{label: X, score: 1, source_url: 'javascript:alert(1)'}]"),
+        [
+            (
+                "7: models[0] (acme/one).benchmarks[0] (X).source_url: expected an http or https link, not "
+                "`javascript:alert(1)`"
+            )
+        ],
+    ),
+    (
         PROVIDER + MODEL.replace("model: one}", "model: one, weight: 0, order: -1, demo: yes}"),
         [
             (
@@ -243,7 +252,8 @@ GOLDEN = [
     ),
     ("models: 5\n", ["1: models: expected a list (`- ...`, or `[...]` in one line)"]),
     ("- models\n", ["1: expected keys and values (`key: value`)"]),
-    ("models: [gpt-5]\n", None),
+    ("models: [gpt-5]\n", ["1: models[0]: expected keys and values (`key: value`)"]),
+    (PROVIDER + MODEL + "providers: [acme]\n", ["7: the key `providers` stands here again; it was set in line 1"]),
     # Providers.
     (
         provider(base_url="ftp://acme.example"),
@@ -264,6 +274,7 @@ GOLDEN = [
         PROVIDER.replace(", api_key: none", "") + MODEL,
         ["2: providers[0] (acme): needs `api_key`: `${NAME}` for an environment variable, or `none`"],
     ),
+    (provider(api_key="''"), ["5: providers[0] (acme).api_key: must not be empty"]),
     (
         provider(api_key="sk-${ACME_KEY}"),
         [

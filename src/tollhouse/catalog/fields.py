@@ -31,10 +31,12 @@ class Fields:
         self.line = node.line
         self._entries: dict[str, Entry] = {}
         self._known: set[str] = set()
+        self._is_mapping = True
         if isinstance(node, Mapping):
             self._entries = {entry.key: entry for entry in node.entries}
         else:
             self.report("expected keys and values (`key: value`)")
+            self._is_mapping = False
 
     @property
     def keys(self) -> list[str]:
@@ -52,7 +54,9 @@ class Fields:
         return entry.line if entry is not None else self.line
 
     def report(self, message: str, key: str | None = None) -> None:
-        """Note a mistake in the key, or in the mapping as a whole."""
+        """Note a mistake in the key, or in the mapping as a whole; after "this is no mapping" nothing more is said."""
+        if not self._is_mapping:
+            return
         line = self.line if key is None else self.line_of(key)
         self.problems.append(Problem(self.file, line, self.path_of(key), message))
 

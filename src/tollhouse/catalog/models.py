@@ -18,6 +18,7 @@ _UPSTREAM = re.compile(r"[!-~]{1,256}", re.ASCII)
 _CREATOR = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}", re.ASCII)
 _SCORE = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+_LINK = re.compile(r"https?://[!-~]{1,2000}", re.ASCII)
 _RESERVED = "hpprouter/"
 
 
@@ -139,7 +140,7 @@ def _read_benchmarks(fields: Fields) -> tuple[Benchmark, ...]:
             Benchmark(
                 label=entry.text("label", required=True),
                 score=entry.text("score", required=True, pattern=_SCORE, hint="a number such as 88.4"),
-                source_url=entry.text("source_url", required=True),
+                source_url=entry.text("source_url", required=True, pattern=_LINK, hint="an http or https link"),
                 tier=entry.choice("tier", ("primary", "extra"), "extra"),
                 unit=entry.choice("unit", ("%", "elo", "pass@1"), "") or None,
                 mode=entry.text("mode") or None,

@@ -166,12 +166,11 @@ def _read_base_url(fields: Fields, around: Surroundings) -> tuple[str, bool]:
 
 
 def _read_key(fields: Fields, around: Surroundings) -> _Secret:
-    written = fields.text("api_key")
-    if not written:
-        if not fields.has("api_key"):
-            fields.report("needs `api_key`: `${NAME}` for an environment variable, or `none`")
+    if not fields.has("api_key"):
+        fields.report("needs `api_key`: `${NAME}` for an environment variable, or `none`")
         return _Secret()
-    if written == "none":
+    written = fields.text("api_key", required=True)
+    if written in {"", "none"}:
         return _Secret()
     return _resolve(fields, "api_key", written, around)
 
