@@ -1,0 +1,166 @@
+"""The bill: exact, the same streamed or not, in one commit with the record, and no credit no call."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from support.callers import DIALECTS, HPP, HYPERINFER, VOLTAGE, Face, chat
+from support.gateway import RunningGateway
+
+PRICED = """
+extends: default
+providers:
+  - {{id: simulator, format: openai_chat, base_url: '{simulator}/v1', api_key: none}}
+models:
+  - slug: priced/*
+    name: Priced
+    creator: simulator
+    pricing: {{prompt: 1.25, completion: 10, cached_prompt: 0.125}}
+    deployments: [{{provider: simulator, model: '*'}}]
+  - slug: gratis/*
+    name: Gratis
+    creator: simulator
+    free: true
+    deployments: [{{provider: simulator, model: '*'}}]
+"""
+
+
+@pytest.fixture(scope="module")
+def priced(tmp_path_factory: pytest.TempPathFactory):
+    running = RunningGateway(tmp_path_factory.mktemp("priced"), catalog=PRICED)
+    yield running
+    running.stop()
+
+
+@pytest.mark.row(4, 17, 61)
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda face: face.name)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_costs_its_tokens_to_the_nano_dollar(priced: RunningGateway, dialect: Face, stream: bool) -> None:
+    workspace = f"exact-{dialect.name}-{stream}"
+    key = priced.key(workspace)
+    reply = chat(priced, dialect, key, "priced/script/text=7/usage=1000:7:600", stream=stream)
+    assert reply.status == 200, reply.body
+    # 400 fresh tokens at 1.25, 600 cached ones at 0.125, 7 generated at 10 USD per million.
+    cost_nano_usd = 400 * 1250 + 600 * 125 + 7 * 10_000
+    assert priced.balance(workspace) == 5 * 10**9 - cost_nano_usd
+    record = priced.record(reply.request_id)
+    assert record.cost_nano_usd == cost_nano_usd
+    assert (record.status, record.stream, record.usage_source) == ("ok", stream, "provider")
+    assert (record.prompt_tokens, record.cached_tokens, record.completion_tokens) == (1000, 600, 7)
+    if dialect is HYPERINFER:
+        usage = reply.chunks()[-1]["usage"] if stream else reply.json()["usage"]
+        assert usage["cost"] == cost_nano_usd / 10**9
+
+
+def test_the_record_and_the_charge_are_there_when_the_last_byte_is(priced: RunningGateway) -> None:
+    key = priced.key("last-byte")
+    for number in range(20):
+        reply = chat(priced, HPP, key, "priced/script/text=1/usage=0:1", stream=bool(number % 2))
+        assert priced.record(reply.request_id).cost_nano_usd == 10_000
+        assert priced.balance("last-byte") == 5 * 10**9 - (number + 1) * 10_000
+
+
+def test_parallel_calls_are_all_charged(priced: RunningGateway) -> None:
+    key = priced.key("parallel")
+    with ThreadPoolExecutor(16) as pool:
+        replies = list(
+            pool.map(
+                lambda number: chat(
+                    priced, DIALECTS[number % 3], key, "priced/script/text=3/usage=10:3", stream=number % 2 == 0
+                ),
+                range(120),
+            )
+        )
+    assert {reply.status for reply in replies} == {200}
+    assert priced.balance("parallel") == 5 * 10**9 - 120 * (10 * 1250 + 3 * 10_000)
+
+
+@pytest.mark.parametrize(
+    ("usage", "at"),
+    [("none", "end"), ("null", "end"), ("negative", "end"), ("huge", "end"), ("string", "end"), ("cached_over", "end")],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_usage_that_cannot_be_trusted_is_estimated_and_never_free(
+    priced: RunningGateway, usage: str, at: str, stream: bool
+) -> None:
+    key = priced.key("untrusted")
+    reply = chat(priced, HYPERINFER, key, f"priced/script/text=50/usage={usage}/usage_at={at}", stream=stream)
+    assert reply.status == 200, reply.body
+    record = priced.record(reply.request_id)
+    assert record.usage_source == "estimated"
+    assert 10 < record.completion_tokens < 500
+    assert record.prompt_tokens > 0
+    assert record.cost_nano_usd == record.prompt_tokens * 1250 + record.completion_tokens * 10_000
+
+
+EMPTY_WORDS = {
+    "hpp": (429, lambda body: body["error"] == "quota_exceeded"),
+    "hyperinfer": (402, lambda body: body["error"]["code"] == "insufficient_credits"),
+    "voltage": (403, lambda body: body["details"]["status"] == 403),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda face: face.name)
+def test_an_empty_purse_is_refused_before_anything_is_forwarded(priced: RunningGateway, dialect: Face) -> None:
+    key = priced.key("empty", usd=0)
+    before = len(priced.arrivals())
+    reply = chat(priced, dialect, key, "priced/script/text=1")
+    status, says = EMPTY_WORDS[dialect.name]
+    assert reply.status == status
+    assert says(reply.json())
+    assert len(priced.arrivals()) == before
+    record = priced.record(reply.request_id)
+    assert (record.status, record.error_code, record.cost_nano_usd) == ("refused", "insufficient_balance", 0)
+    assert chat(priced, dialect, key, "gratis/script/text=1").status == 200
+
+
+def test_a_purse_that_runs_dry_is_noticed_at_the_next_call_and_a_top_up_at_once(priced: RunningGateway) -> None:
+    key = priced.key("dry", usd=1)
+    # One answer may cost more than is left: it is delivered whole and charged in full.
+    assert chat(priced, HYPERINFER, key, "priced/script/text=1/usage=1:150000").status == 200
+    assert priced.balance("dry") < 0
+    assert chat(priced, HYPERINFER, key, "priced/script/text=1").status == 402
+
+    async def top_up() -> None:
+        workspace = await priced.gateway.store.workspace("dry")
+        assert workspace is not None
+        await priced.gateway.store.top_up(workspace.id, 10**9, "again", 1)
+
+    priced.do(top_up())
+    assert chat(priced, HYPERINFER, key, "priced/script/text=1/usage=1:1").status == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"service_tier": "priority"}, "service_tier"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"tools": [{"type": "web_search"}]}, "tools"),
+    ],
+)
+def test_a_paid_feature_without_a_price_is_refused_by_name(
+    priced: RunningGateway, fields: dict[str, object], field: str
+) -> None:
+    key = priced.key("unpriced")
+    before = len(priced.arrivals())
+    reply = chat(priced, HYPERINFER, key, "priced/script/text=1", **fields)
+    assert reply.status == 400
+    assert reply.json()["error"]["param"] == field
+    assert field in reply.json()["error"]["message"]
+    assert len(priced.arrivals()) == before
+    assert chat(priced, HYPERINFER, key, "gratis/script/text=1", **fields).status == 200
+
+
+def test_books_that_cannot_be_written_answer_no_call(
+    start_gateway: Callable[..., RunningGateway],
+) -> None:
+    running = start_gateway()
+    key = running.key()
+    assert chat(running, HPP, key, "simulator/script/text=1").status == 200
+    (running.data_dir / "data" / "tollhouse.db").unlink()
+    for dialect, status in ((HPP, 503), (HYPERINFER, 500), (VOLTAGE, 500)):
+        reply = chat(running, dialect, key, "simulator/script/text=1")
+        assert reply.status == status, reply.body
+        assert "retry-after" in reply.headers

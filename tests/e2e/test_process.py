@@ -1,0 +1,168 @@
+"""The gateway as a process: what it prints, how it drains, what survives a kill, several workers."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.process import GatewayProcess
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
+    started: list[GatewayProcess] = []
+
+    def start(*arguments: str, name: str = "data", **how: Any) -> GatewayProcess:
+        started.append(GatewayProcess(tmp_path / name, *arguments, **how))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+def tollhouse(*arguments: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-m", "tollhouse", *arguments, "--json"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_fresh_start_prints_calls_that_answer_and_a_later_one_prints_the_same_key(
+    serve: Callable[..., GatewayProcess],
+) -> None:
+    first = serve()
+    key = first.demo_key()
+    assert (first.data_dir / "demo-key").stat().st_mode & 0o777 == 0o600
+    printed = re.sub(r"\\\n", " ", first.output)
+    commands = [line.strip() for line in printed.splitlines() if line.strip().startswith("curl")]
+    assert len(commands) == 3
+    for command in commands:
+        answer = subprocess.run(["bash", "-c", f"{command} -sS"], capture_output=True, text=True, check=True)
+        assert json.loads(answer.stdout)["choices"][0]["message"]["content"]
+    first.signal(signal.SIGTERM)
+    assert first.wait() == 0
+    again = serve()
+    assert key in again.output
+    assert again.demo_key() == key
+
+
+def test_sigterm_lets_a_running_stream_end_and_takes_no_new_call(serve: Callable[..., GatewayProcess]) -> None:
+    process = serve()
+    answer = process.post("simulator/script/text=60/delay=20ms", stream=True)
+    got = answer.readline()
+    process.signal(signal.SIGTERM)
+    got += answer.read()
+    assert got.rstrip().endswith(b"data: [DONE]")
+    assert process.wait() == 0
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", process.port), timeout=5)
+    ended = [line for line in process.log_lines() if line["event"] == "call"]
+    assert [line["status"] for line in ended] == ["ok"]
+
+
+def test_a_stream_that_outlasts_the_drain_is_cut_settled_and_the_exit_is_clean(
+    serve: Callable[..., GatewayProcess],
+) -> None:
+    process = serve(environ={"TOLLHOUSE_DRAIN_S": "1"})
+    answer = process.post("simulator/script/text=100000/delay=10ms", stream=True)
+    answer.readline()
+    process.signal(signal.SIGTERM)
+    assert process.wait() == 0
+    ended = [line for line in process.log_lines() if line["event"] == "call"]
+    assert [line["status"] for line in ended] == ["aborted"]
+    assert ended[0]["cost_nano_usd"] > 0
+    purse = tollhouse("credits", "show", "demo", "--data-dir", str(process.data_dir))
+    assert purse["balance_nano_usd"] == 5 * 10**9 - ended[0]["cost_nano_usd"]
+
+
+def test_what_was_answered_survives_a_kill(serve: Callable[..., GatewayProcess]) -> None:
+    process = serve()
+    spent = 0
+    for _ in range(10):
+        answer = process.post("simulator/script/text=5/usage=100:5")
+        usage = json.loads(answer.read())["usage"]
+        spent += round(usage["cost"] * 10**9)
+    process.signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    purse = tollhouse("credits", "show", "demo", "--data-dir", str(process.data_dir))
+    assert spent > 0
+    assert purse["balance_nano_usd"] == 5 * 10**9 - spent
+    assert serve().post("simulator/script/text=5").status == 200
+
+
+def test_the_command_line_works_beside_a_running_gateway(serve: Callable[..., GatewayProcess]) -> None:
+    process = serve()
+    folder = ("--data-dir", str(process.data_dir))
+    made = tollhouse("keys", "create", "--workspace", "acme", "--credit", "2", *folder)
+    assert made["workspace"] == "acme"
+    assert tollhouse("credits", "show", "acme", *folder)["balance_nano_usd"] == 2 * 10**9
+    (process.data_dir / "demo-key").write_text(made["key"] + "\n")
+    assert process.post("simulator/script/text=5").status == 200
+    tollhouse("keys", "revoke", made["id"], *folder)
+    assert eventually_refused(process)
+
+
+def eventually_refused(process: GatewayProcess) -> bool:
+    """A revoked key is refused within a second, in which calls may still be answered."""
+    return any(process.post("simulator/script/text=1/delay=50ms").status == 401 for _ in range(60))
+
+
+def test_two_workers_share_the_port_the_folder_and_the_purse(serve: Callable[..., GatewayProcess]) -> None:
+    process = serve("--workers", "2")
+    for number in range(20):
+        answer = process.post("simulator/script/text=5/usage=100:5", stream=bool(number % 2))
+        assert answer.status == 200
+        answer.read()
+    ended = [line for line in process.log_lines() if line["event"] == "call"]
+    assert len(ended) == 20
+    purse = tollhouse("credits", "show", "demo", "--data-dir", str(process.data_dir))
+    assert purse["balance_nano_usd"] == 5 * 10**9 - sum(line["cost_nano_usd"] for line in ended)
+    process.signal(signal.SIGTERM)
+    assert process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "says"),
+    [
+        (("--catalog", "/nowhere/providers.yaml"), {}, "/nowhere/providers.yaml"),
+        (("--workers", "none"), {}, "workers"),
+        ((), {"TOLLHOUSE_LOG_LEVEL": "loud"}, "log_level"),
+    ],
+)
+def test_a_start_that_cannot_work_says_why_and_exits_with_one(
+    tmp_path: Path, arguments: tuple[str, ...], environ: dict[str, str], says: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tollhouse", "serve", "--data-dir", str(tmp_path), "--port", "0", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environ,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_is_said(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "tollhouse", "serve", "--data-dir", str(tmp_path), "--port", port],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert "is in use" in done.stderr
