@@ -412,3 +412,36 @@ def test_a_key_that_is_being_checked_when_the_caller_leaves_makes_no_call() -> N
             assert not house.calls
 
     run(story())
+
+
+def test_a_pipelined_head_has_its_own_deadline_and_spares_the_running_answer() -> None:
+    async def story() -> None:
+        go = asyncio.Event()
+
+        async def slow(call: Call, caller: Caller) -> None:
+            await go.wait()
+            await caller.start(200, ())
+            await caller.end(b"late")
+
+        limits = Limits(header_deadline_s=0.5, tick_s=0.02)
+        async with House(limits=limits, handle=slow).open() as house, house.client() as client:
+            client.send(post())
+            await until(lambda: bool(house.calls))
+            await asyncio.sleep(0.7)
+            client.send(b"GET /healthz HTTP/1.1\r\n")
+            await asyncio.sleep(0.1)
+            client.send(b"Host: gateway\r\n\r\n")
+            go.set()
+            assert (await client.answer()).body == b"late"
+            assert (await client.answer()).json() == {"status": "ok"}
+            # The half of a head behind a running answer ends the connection, after that answer.
+            go.clear()
+            client.send(post() + b"GET /healthz HT")
+            await until(lambda: len(house.calls) == 2)
+            await asyncio.sleep(0.7)
+            go.set()
+            answer = await client.answer()
+            assert (answer.body, answer.headers["connection"]) == (b"late", "close")
+            assert await client.closed() == b""
+
+    run(story())

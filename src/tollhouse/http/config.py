@@ -20,7 +20,7 @@ class DoorConfig(uvicorn.Config):
     def __init__(self, app: ASGI3Application, protocol: type, limits: Limits, word: Word) -> None:
         super().__init__(
             app,
-            loop="uvloop",
+            loop="auto",
             http=protocol,
             ws="none",
             lifespan="off",

@@ -130,9 +130,8 @@ class Exchange(RequestResponseCycle):
         if self.disconnected:
             raise CallerGoneError
         if data:
-            if not self.response_started:
-                self._send_head(None)
-            self._send_part(data)
+            head = b"" if self.response_started else self._head(None)
+            self.transport.write(head + self._framed(data))
 
     async def end(self, data: bytes) -> None:
         """Send the last part of the body. Raises CallerGoneError."""
@@ -140,12 +139,14 @@ class Exchange(RequestResponseCycle):
             await self.flow.drain()
         if self.disconnected:
             raise CallerGoneError
-        if not self.response_started:
-            self._send_head(len(data))
+        # One write, since each may be a system call.
+        out = b"" if self.response_started else self._head(len(data))
         if data:
-            self._send_part(data)
+            out += self._framed(data)
         if self.chunked_encoding:
-            self.transport.write(b"0\r\n\r\n")
+            out += b"0\r\n\r\n"
+        if out:
+            self.transport.write(out)
         self.response_complete = True
         self._gone_callback = None
         self.message_event.set()
@@ -174,12 +175,12 @@ class Exchange(RequestResponseCycle):
         if callback is not None:
             callback()
 
-    def _send_part(self, data: bytes) -> None:
-        if self.scope["method"] == "HEAD":
-            return
-        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked_encoding else data)
+    def _framed(self, data: bytes) -> bytes:
+        if self.chunked_encoding:
+            return b"%x\r\n%b\r\n" % (len(data), data)
+        return b"" if self.scope["method"] == "HEAD" else data
 
-    def _send_head(self, length: int | None) -> None:
+    def _head(self, length: int | None) -> bytes:
         """`length` is that of the whole body, None when it comes in parts."""
         given = {name for name, _ in self._headers}
         own: list[tuple[bytes, bytes]] = []
@@ -199,8 +200,9 @@ class Exchange(RequestResponseCycle):
             self.keep_alive = False
         if not self.keep_alive:
             own.append(_CLOSE)
-        self.transport.write(render_head(self._status, self.default_headers, self._headers, self.extra, own))
+        head = render_head(self._status, self.default_headers, self._headers, self.extra, own)
         self.response_started = True
+        return head
 
     # What uvicorn's own cycle does for ASGI apps, where it has to differ.
 

@@ -81,7 +81,7 @@ class DoorProtocol(HttpToolsProtocol):
         self._reading: Exchange | None = None
         self._queue: deque[Exchange] = deque()
         self._since_s = 0.0
-        self._served = False
+        self._begun = False
         self._head_open = False
         self._refusal: Fault | None = None
         # Bytes of the read at hand; of the open head so far; of the body's framing since its last byte.
@@ -167,6 +167,7 @@ class DoorProtocol(HttpToolsProtocol):
             self._refusal = error.fault
             raise _RefusedError from error
         self._head_open = False
+        self._begun = True
         self._framing_bytes = -self._read_bytes
         self._phase = Phase.BODY
         self._reading = exchange
@@ -205,7 +206,6 @@ class DoorProtocol(HttpToolsProtocol):
         """The answer is complete: go on with the next request, wait for one, or close."""
         self.server_state.total_requests += 1
         exchange, self._active = self._active, None
-        self._served = True
         if exchange is None or self.transport.is_closing():
             return
         if exchange.more_body or self._phase is Phase.CLOSING:
@@ -229,10 +229,10 @@ class DoorProtocol(HttpToolsProtocol):
             return
         age_s = now_s + limits.tick_s - self._since_s
         match self._phase:
-            case Phase.HEAD if age_s >= limits.header_deadline_s:
+            case Phase.HEAD if age_s >= limits.header_deadline_s and not self.flow.read_paused:
                 self._refuse(_HEAD_LATE)
             case Phase.IDLE if self._active is None:
-                if age_s >= (limits.keep_alive_s if self._served else limits.header_deadline_s):
+                if age_s >= (limits.keep_alive_s if self._begun else limits.header_deadline_s):
                     self.transport.close()
             case Phase.BODY if self._reading is not None and self._reading.reading_since_s is not None:
                 allowed_s = limits.body_deadline_s + self._reading.body_bytes / limits.min_body_bytes_per_s
@@ -316,7 +316,7 @@ class DoorProtocol(HttpToolsProtocol):
         """A head is not complete after this read: keep its size and its age in bounds."""
         if not self._head_open:
             self._head_open = True
-            if self._served:
+            if self._begun:
                 self._since_s = self.loop.time()
         self._head_bytes += size
         if self._head_bytes > self._limits.max_header_bytes:
