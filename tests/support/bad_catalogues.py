@@ -128,6 +128,10 @@ GOLDEN = [
             )
         ],
     ),
+    (
+        PROVIDER + MODEL.replace("acme/one", "acme/*").replace("model: one", "model: '*'") + "    aliases: [x]\n",
+        ["7: models[0] (acme/*).aliases: a wildcard has no aliases"],
+    ),
     # Prices.
     (
         PROVIDER + MODEL.replace("    pricing: {prompt: 1, completion: 2}\n", ""),
@@ -183,6 +187,19 @@ GOLDEN = [
     (
         model(pricing="{prompt: 1, completion: 2, service_tiers: {flex: {prompt: 1}}}"),
         ["6: models[0] (acme/one).pricing.service_tiers.flex: needs `completion` (USD per 1M tokens)"],
+    ),
+    (
+        model(pricing="{prompt: 1, completion: 2, tiers: [{prompt: 1, completion: 1}]}"),
+        ["6: models[0] (acme/one).pricing.tiers[0]: needs `above_prompt_tokens`"],
+    ),
+    (
+        model(pricing="{prompt: 1, completion: 2, tool_fees: {web_search: 0.0000000000001}}"),
+        [
+            (
+                "6: models[0] (acme/one).pricing.tool_fees.web_search: 0.0000000000001 has more than 12 digits after "
+                "the point; prices are kept in integers and cannot be finer than a pico-USD"
+            )
+        ],
     ),
     # Values.
     (
@@ -249,6 +266,17 @@ GOLDEN = [
         [
             "1: creators[0] (acme).brand_color: expected a colour such as '#10A37F' (in quotes), not `green`",
         ],
+    ),
+    (
+        model("features: [[tools]]", "free:"),
+        [
+            "7: models[0] (acme/one).features: entry 0 has to be a text",
+            "8: models[0] (acme/one).free: has no value; give it one or leave the key out",
+        ],
+    ),
+    (
+        provider(base_url="'https://a cme.example'"),
+        ["4: providers[0] (acme).base_url: a URL is printable ASCII without spaces"],
     ),
     ("models: 5\n", ["1: models: expected a list (`- ...`, or `[...]` in one line)"]),
     ("- models\n", ["1: expected keys and values (`key: value`)"]),

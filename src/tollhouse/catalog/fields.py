@@ -172,17 +172,6 @@ class Fields:
             return None
         return price
 
-    def url(self, key: str, *, required: bool = False) -> str:
-        """An http or https URL without credentials, query or fragment."""
-        found = self.text(key, required=required)
-        if not found:
-            return ""
-        reason = url_problem(found)
-        if reason is not None:
-            self.report(reason, key)
-            return ""
-        return found
-
     def mapping(self, key: str) -> "Fields | None":
         """The mapping under `key`."""
         found = self.node(key)

@@ -21,10 +21,10 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class CatalogError(Exception):
-    """The catalogue cannot be used; `problems` holds every mistake that was found, in the order of the files."""
+    """The catalogue cannot be used; `problems` holds every mistake that was found, by file and line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(sorted(problems, key=lambda problem: (problem.file, problem.line)))
         super().__init__(render_problems(self.problems))
 
 

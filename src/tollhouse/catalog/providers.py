@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tollhouse.catalog.document import Listing, Scalar
 from tollhouse.catalog.entries import Provider, Timeouts
 from tollhouse.catalog.fields import Fields, url_problem
 from tollhouse.catalog.problems import did_you_mean
@@ -113,27 +112,16 @@ def read_quirks(fields: Fields, inherited: Quirks) -> Quirks:
     known = [field.encode_name for field in msgspec.structs.fields(Quirks)]
     quirks = inherited
     for key in found.keys:
-        value = _quirk_value(found, key)
+        value = found.text(key)
         if key not in known:
             found.report(f"unknown quirk `{key}`{did_you_mean(key, known)}")
-        elif value is not None:
+        elif value:
             try:
                 merged: dict[str, Any] = {**msgspec.to_builtins(quirks), key: value}
                 quirks = msgspec.convert(merged, Quirks, strict=False)
             except msgspec.ValidationError as error:
                 found.report(str(error).partition(" - at ")[0], key)
     return quirks
-
-
-def _quirk_value(fields: Fields, key: str) -> str | list[str] | None:
-    node = fields.node(key)
-    match node:
-        case Scalar():
-            return node.text
-        case Listing():
-            return list(fields.texts(key))
-        case _:
-            return None
 
 
 def _read_format(fields: Fields, around: Surroundings) -> str:
