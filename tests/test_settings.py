@@ -25,6 +25,15 @@ def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
     assert load_settings(None, {}, {"TOLLHOUSE_CONFIG": str(file)}).workers == 2
 
 
+def test_paths_are_read_from_text(tmp_path: Path) -> None:
+    settings = load_settings(None, {"catalog": "mine.yaml"}, {"TOLLHOUSE_DATA_DIR": str(tmp_path)})
+    assert (settings.data_dir, settings.catalog) == (tmp_path, Path("mine.yaml"))
+    file = tmp_path / "tollhouse.yaml"
+    file.write_text("data_dir: [1]\n")
+    with pytest.raises(SettingsError, match="data_dir"):
+        load_settings(file, {}, {})
+
+
 def test_lists_are_separated_by_commas_in_the_environment() -> None:
     settings = load_settings(None, {}, {"TOLLHOUSE_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7/32"})
     assert settings.trusted_proxies == ("10.0.0.0/8", "192.0.2.7/32")

@@ -70,7 +70,7 @@ def load_settings(config: Path | None, overrides: Mapping[str, str], environ: Ma
             values[name] = [part.strip() for part in text.split(",")] if name in _LISTS else text
     _refuse_unknown(values, str(path) if path else "the settings")
     try:
-        settings = msgspec.convert(values, Settings, strict=False)
+        settings = msgspec.convert(values, Settings, strict=False, dec_hook=_read_path)
     except msgspec.ValidationError as error:
         raise SettingsError(f"A setting cannot be used: {_plain(str(error))}.") from error
     for network in settings.trusted_proxies:
@@ -81,6 +81,13 @@ def load_settings(config: Path | None, overrides: Mapping[str, str], environ: Ma
                 f"trusted_proxies: {network!r} is no network; write it like 10.0.0.0/8 or 192.0.2.7/32."
             ) from error
     return settings
+
+
+def _read_path(kind: type, value: object) -> Path:
+    """A path from its text, for msgspec knows no paths; it words what is raised as its own error."""
+    if not isinstance(value, str):
+        raise TypeError(f"Expected `{kind.__name__}`")
+    return Path(value)
 
 
 def _read_file(path: Path) -> dict[str, object]:
