@@ -160,7 +160,7 @@ def test_a_model_without_a_deployment_is_left_out_with_a_reason(tmp_path):
     loaded = load(text, tmp_path, {})
     assert loaded.catalog.resolve("big") is None
     assert [(e.model, e.provider, e.why) for e in loaded.left_out] == [("acme/big", "one", "ONE_KEY is not set")]
-    assert summarise_left_out(loaded.left_out) == "1 models are left out: one (ONE_KEY is not set): 1"
+    assert summarise_left_out(loaded.left_out) == "1 model is left out: one (ONE_KEY is not set): 1"
     assert summarise_left_out(()) == ""
 
 

@@ -59,7 +59,8 @@ def summarise_left_out(left_out: Iterable[LeftOut]) -> str:
     if not waiting:
         return ""
     parts = [f"{provider} ({why}): {count}" for (provider, why), count in waiting.items()]
-    return f"{sum(waiting.values())} models are left out: {', '.join(parts)}"
+    count = sum(waiting.values())
+    return f"{count} model{' is' if count == 1 else 's are'} left out: {', '.join(parts)}"
 
 
 class _Drafts:
