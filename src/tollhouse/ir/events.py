@@ -150,7 +150,7 @@ class PartAdd(msgspec.Struct, frozen=True, kw_only=True, tag="part_add"):
 
 
 class ChoiceExtend(msgspec.Struct, frozen=True, kw_only=True, tag="choice_extend"):
-    """Leftovers of a choice, in fragments: objects merge, texts and lists are joined, all else is replaced."""
+    """Leftovers of a choice; each key replaces what stood there."""
 
     choice: int = 0
     extensions: Extensions

@@ -42,7 +42,6 @@ from tollhouse.ir.parts import (
     ToolCallPart,
     ToolResultPart,
 )
-from tollhouse.ir.plain import is_array, is_object
 from tollhouse.ir.response import ChatResponse, Choice, Finish
 from tollhouse.ir.usage import Usage
 
@@ -50,9 +49,6 @@ _PartStart = TextStart | RefusalStart | ReasoningStart | ToolCallStart
 _PartGrowth = TextDelta | RefusalDelta | ReasoningDelta | ToolCallDelta | TextCitation
 _PartEnd = TextEnd | RefusalEnd | ReasoningEnd | ToolCallEnd
 _PartEvent = _PartStart | _PartGrowth | _PartEnd | PartAdd
-
-# Fragments come from outside: merging must not recurse as deep as they nest.
-_MERGE_DEPTH = 8
 
 
 class _Growing:
@@ -191,12 +187,16 @@ class Fold:
                     extensions=event.extensions,
                 )
             case AnswerExtend():
-                self._extend(event)
+                self._response = msgspec.structs.replace(
+                    self._response,
+                    extensions=_extended(self._response.extensions, event.extensions),
+                    service_tier=event.service_tier or self._response.service_tier,
+                )
             case UsageReport():
                 self._usage = event.usage
             case ChoiceExtend():
                 choice = self._choice(event.choice)
-                choice.extensions = merged_extensions(choice.extensions, event.extensions)
+                choice.extensions = _extended(choice.extensions, event.extensions)
             case ChoiceFinish():
                 choice = self._choice(event.choice)
                 if choice.finish is not None:
@@ -212,13 +212,6 @@ class Fold:
 
     def _choice(self, index: int) -> _GrowingChoice:
         return self._choices.setdefault(index, _GrowingChoice())
-
-    def _extend(self, event: AnswerExtend) -> None:
-        extensions = {name: dict(fields) for name, fields in self._response.extensions.items()}
-        for name, fields in event.extensions.items():
-            extensions.setdefault(name, {}).update(fields)
-        tier = self._response.service_tier if event.service_tier is None else event.service_tier
-        self._response = msgspec.structs.replace(self._response, extensions=extensions, service_tier=tier)
 
 
 def fold(events: Iterable[StreamEvent]) -> ChatResponse:
@@ -240,7 +233,7 @@ def unfold(response: ChatResponse) -> Iterator[StreamEvent]:
     )
     for choice in response.choices:
         for index, part in enumerate(choice.parts):
-            yield from _unfold_part(choice.index, index, part)
+            yield from unfold_part(choice.index, index, part)
         if choice.extensions or not (choice.parts or choice.finish):
             yield ChoiceExtend(choice=choice.index, extensions=choice.extensions)
         if choice.finish is not None:
@@ -249,7 +242,8 @@ def unfold(response: ChatResponse) -> Iterator[StreamEvent]:
         yield UsageReport(usage=response.usage)
 
 
-def _unfold_part(choice: int, index: int, part: Part) -> Iterator[StreamEvent]:
+def unfold_part(choice: int, index: int, part: Part) -> Iterator[StreamEvent]:
+    """The events of one part, which fold to it; cache breakpoints belong to requests and are left out."""
     match part:
         case TextPart():
             yield TextStart(choice=choice, index=index, extensions=part.extensions)
@@ -285,7 +279,9 @@ def _unfold_part(choice: int, index: int, part: Part) -> Iterator[StreamEvent]:
 
 
 def _unfold_reasoning(choice: int, index: int, part: ReasoningPart) -> Iterator[StreamEvent]:
-    yield ReasoningStart(choice=choice, index=index, id=part.id, redacted=part.redacted, extensions=part.extensions)
+    yield ReasoningStart(
+        choice=choice, index=index, id=part.id, redacted=part.redacted, form=part.form, extensions=part.extensions
+    )
     if part.text:
         yield ReasoningDelta(choice=choice, index=index, text=part.text)
     for segment, text in enumerate(part.summary):
@@ -293,23 +289,5 @@ def _unfold_reasoning(choice: int, index: int, part: ReasoningPart) -> Iterator[
     yield ReasoningEnd(choice=choice, index=index, opaque=part.opaque, origin=part.origin)
 
 
-def merged_extensions(old: Extensions, new: Extensions) -> Extensions:
-    """`old` with the fragment `new` merged in."""
-    return {name: _merged_object(old.get(name, {}), new.get(name, {}), _MERGE_DEPTH) for name in {**old, **new}}
-
-
-def _merged_object(old: dict[str, object], new: dict[str, object], depth: int) -> dict[str, object]:
-    merged = dict(old)
-    for key, value in new.items():
-        merged[key] = _merged_value(merged[key], value, depth - 1) if key in merged else value
-    return merged
-
-
-def _merged_value(old: object, new: object, depth: int) -> object:
-    if depth > 0 and is_object(old) and is_object(new):
-        return _merged_object(old, new, depth)
-    if is_array(old) and is_array(new):
-        return old + new
-    if isinstance(old, str) and isinstance(new, str):
-        return old + new
-    return old if new is None else new
+def _extended(old: Extensions, new: Extensions) -> Extensions:
+    return {name: {**old.get(name, {}), **new.get(name, {})} for name in {**old, **new}}

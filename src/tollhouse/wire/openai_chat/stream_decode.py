@@ -1,0 +1,165 @@
+"""Streams of Chat Completions to events, whatever the provider makes of the format."""
+
+from collections.abc import Iterator
+
+from tollhouse.ir.events import AnswerExtend, AnswerStart, StreamEvent, UsageReport
+from tollhouse.ir.fault import FaultError
+from tollhouse.ir.plain import is_object
+from tollhouse.ir.usage import Usage
+from tollhouse.wire.fields import Fields, parse, render, unreadable_answer
+from tollhouse.wire.framing import MAX_FRAME_BYTES, Frame, SseReader
+from tollhouse.wire.leftovers import kept
+from tollhouse.wire.openai_chat.chunk import find_usage
+from tollhouse.wire.openai_chat.parts import NAME
+from tollhouse.wire.openai_chat.response import raise_error_in
+from tollhouse.wire.openai_chat.stream_choice import ChoiceDecoder
+
+_MAX_CHOICES = 128
+_MAX_LEFT_BYTES = 16 * 1024 * 1024
+
+# Padding that hides the length of tokens from listeners: OpenAI's and Cloudflare's (recorded 2025).
+_PADDING = ("obfuscation", "p")
+
+
+class ChatStreamDecoder:
+    """Decodes one stream; `feed` takes any split of the bytes.
+
+    The answer starts with the first chunk that holds a choice. Its choices finish when the stream ends: with `[DONE]`,
+    or without it when every choice has told its finish reason; otherwise the answer was cut short. A fault that comes
+    after events of the same bytes is raised by the next call, so that the events are not lost.
+    """
+
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+        self._reader = SseReader(max_frame_bytes)
+        self._choices: dict[int, ChoiceDecoder] = {}
+        self._started = False
+        self._done = False
+        self._id: str | None = None
+        self._model: str | None = None
+        self._created: int | None = None
+        self._tier: str | None = None
+        self._usage: Usage | None = None
+        self._left: dict[str, object] = {}
+        self._left_bytes: dict[str, int] = {}
+        self._told: dict[str, object] = {}
+        self._told_tier: str | None = None
+        self._fault: FaultError | None = None
+
+    def feed(self, data: bytes) -> list[StreamEvent]:
+        """Events that `data` completes. Raises FaultError on an error frame, garbled or oversized input."""
+        return self._collect(self._feed(data))
+
+    def flush(self) -> list[StreamEvent]:
+        """Events left at the end of the stream. Raises FaultError when the answer was cut short."""
+        return self._collect(self._flush())
+
+    def _collect(self, events: Iterator[StreamEvent]) -> list[StreamEvent]:
+        if self._fault is not None:
+            raise self._fault
+        collected: list[StreamEvent] = []
+        try:
+            collected.extend(events)
+        except FaultError as error:
+            self._fault = error
+            if not collected:
+                raise
+        return collected
+
+    def _feed(self, data: bytes) -> Iterator[StreamEvent]:
+        for frame in self._reader.feed(data):
+            yield from self._frame(frame)
+
+    def _flush(self) -> Iterator[StreamEvent]:
+        for frame in self._reader.flush():
+            yield from self._frame(frame)
+        if self._done:
+            return
+        if not self._started:
+            unreadable_answer("The provider's stream ended before an answer began.")
+        if any(choice.raw_finish is None for choice in self._choices.values()):
+            unreadable_answer("The provider's stream ended in the middle of the answer.")
+        yield from self._finish()
+
+    def _frame(self, frame: Frame) -> Iterator[StreamEvent]:
+        data = None if frame.data is None else frame.data.strip()
+        if not data or self._done:
+            return
+        if data == b"[DONE]":
+            if not self._started:
+                unreadable_answer("The provider's stream ended before an answer began.")
+            yield from self._finish()
+            return
+        try:
+            chunk = parse(data)
+        except ValueError as error:
+            unreadable_answer("The provider sent a frame that is not valid JSON.", str(error))
+        if not is_object(chunk):
+            unreadable_answer("The provider sent a frame that is not a JSON object.")
+        if frame.event == b"error" or chunk.get("object") == "error":
+            raise_error_in({"error": chunk.get("error") or chunk})
+        raise_error_in(chunk)
+        yield from self._chunk(Fields(chunk), find_usage(chunk)[1])
+
+    def _chunk(self, fields: Fields, usage: Usage | None) -> Iterator[StreamEvent]:
+        fields.drop("object", *_PADDING)
+        self._id = self._id or fields.text("id")
+        self._model = self._model or fields.text("model")
+        self._created = self._created or fields.integer("created")
+        self._tier = fields.text("service_tier") or self._tier
+        choices = fields.array("choices")
+        fields.drop("id", "model", "created", "usage")
+        self._keep(fields.rest())
+        news = usage is not None and usage != self._usage
+        self._usage = usage or self._usage
+        if choices and not self._started:
+            yield self._start()
+            news = self._usage is not None
+        if news and self._started and self._usage is not None:
+            yield UsageReport(usage=self._usage)
+        for place, value in enumerate(choices or ()):
+            yield from self._choice(value, place)
+
+    def _start(self) -> AnswerStart:
+        self._started = True
+        self._told, self._told_tier = dict(self._left), self._tier
+        return AnswerStart(
+            id=self._id or None,
+            model=self._model or None,
+            created=self._created,
+            service_tier=self._tier,
+            extensions=kept(NAME, self._told),
+        )
+
+    def _choice(self, value: object, place: int) -> Iterator[StreamEvent]:
+        if not is_object(value):
+            unreadable_answer("A choice in the provider's stream is not a JSON object.")
+        fields = Fields(value)
+        number = fields.integer("index")
+        number = place if number is None else number
+        if number not in self._choices:
+            if not 0 <= number < _MAX_CHOICES:
+                unreadable_answer("A choice in the provider's stream has an impossible index.")
+            self._choices[number] = ChoiceDecoder(number)
+        yield from self._choices[number].feed(fields, self._id)
+
+    def _finish(self) -> Iterator[StreamEvent]:
+        self._done = True
+        for number in sorted(self._choices):
+            yield from self._choices[number].finish()
+        news = {
+            key: value for key, value in self._left.items() if self._told.get(key) != value or key not in self._told
+        }
+        tier = None if self._tier == self._told_tier else self._tier
+        if news or tier is not None:
+            yield AnswerExtend(service_tier=tier, extensions=kept(NAME, news))
+
+    def _keep(self, left: dict[str, object]) -> None:
+        """Keep what was not understood; of a field that comes with several chunks the last value counts."""
+        for key, value in left.items():
+            if value is None and key in self._left:
+                continue
+            if self._left.get(key) != value:
+                self._left_bytes[key] = len(render(value))
+                if sum(self._left_bytes.values()) > _MAX_LEFT_BYTES:
+                    unreadable_answer("The provider's stream holds more than one answer can have.")
+            self._left[key] = value
