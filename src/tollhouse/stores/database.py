@@ -12,6 +12,8 @@ import apsw
 from tollhouse.stores.health import Health, books_unavailable
 
 FILE_NAME = "tollhouse.db"
+OPEN_BUSY_TIMEOUT_MS = 30_000
+"""At the start: another process may be migrating."""
 READ_BUSY_TIMEOUT_MS = 250
 
 Values = Sequence[str | bytes | int | None]
@@ -78,8 +80,10 @@ def prepare_folder(data_dir: Path) -> Path:
     return path
 
 
-def _open(path: Path, flags: int) -> Connection:
-    return apsw.Connection(str(path), flags=flags)
+def _open(path: Path, flags: int, busy_timeout_ms: int) -> Connection:
+    connection = apsw.Connection(str(path), flags=flags)
+    connection.set_busy_timeout(busy_timeout_ms)
+    return connection
 
 
 def connect_writer(path: Path) -> Connection:
@@ -87,7 +91,7 @@ def connect_writer(path: Path) -> Connection:
 
     Checkpoints are the writer's own business, so that none delays an acknowledgement.
     """
-    connection = _open(path, apsw.SQLITE_OPEN_READWRITE)
+    connection = _open(path, apsw.SQLITE_OPEN_READWRITE, OPEN_BUSY_TIMEOUT_MS)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("PRAGMA journal_size_limit = 67108864")
@@ -102,8 +106,7 @@ class Reader:
     def __init__(self, path: Path, health: Health) -> None:
         self._health = health
         self._lock = threading.Lock()
-        self._connection = _open(path, apsw.SQLITE_OPEN_READONLY)
-        self._connection.set_busy_timeout(READ_BUSY_TIMEOUT_MS)
+        self._connection = _open(path, apsw.SQLITE_OPEN_READONLY, READ_BUSY_TIMEOUT_MS)
 
     def rows(self, sql: str, values: Values = ()) -> list[Row]:
         """All rows of a query. Raises FaultError (books_unavailable)."""

@@ -21,6 +21,7 @@ _CAUSES: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.PermissionsError, "the database file may not be used; check its owner and mode"),
     (apsw.AuthError, "the database file may not be used; check its owner and mode"),
     (apsw.NoMemError, "the machine has no memory left"),
+    (apsw.ConnectionClosedError, "the books were closed because the gateway is ending"),
     (apsw.ProtocolError, "the database's locks are contended; try again"),
 )
 _LASTING = (apsw.CorruptError, apsw.NotADBError)

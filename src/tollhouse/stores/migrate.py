@@ -8,10 +8,9 @@ from importlib import resources
 import apsw
 import msgspec
 
-from tollhouse.stores.database import Connection
+from tollhouse.stores.database import OPEN_BUSY_TIMEOUT_MS, Connection
 from tollhouse.stores.health import books_unavailable
 
-LOCK_TIMEOUT_MS = 30_000
 _RETRY_S = 0.02
 
 _VERSIONS = """
@@ -52,7 +51,6 @@ def migrate(connection: Connection, migrations: tuple[Migration, ...], now_ms: i
     One process migrates while the others wait. Raises FaultError (books_unavailable) when the database was made by
     a newer release or by a changed migration, and apsw.Error when it cannot be written.
     """
-    connection.set_busy_timeout(LOCK_TIMEOUT_MS)
     _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -63,7 +61,7 @@ def migrate(connection: Connection, migrations: tuple[Migration, ...], now_ms: i
             there.add(_verified(version, checksum, known))
         fresh = [migration for migration in migrations if migration.version not in there]
         for migration in fresh:
-            connection.execute(migration.sql)
+            connection.execute(migration.sql).fetchall()  # to the last of its statements
             connection.execute(
                 "INSERT INTO schema_version VALUES (?, ?, ?, ?)",
                 (migration.version, migration.name, migration.checksum, now_ms),
@@ -91,7 +89,7 @@ def _verified(version: object, checksum: object, known: dict[int, Migration]) ->
 
 def _patiently(action: Callable[[], object]) -> None:
     """Changing the journal mode needs the file alone and does not heed SQLite's own busy timeout."""
-    give_up_s = time.monotonic() + LOCK_TIMEOUT_MS / 1000
+    give_up_s = time.monotonic() + OPEN_BUSY_TIMEOUT_MS / 1000
     while True:
         try:
             action()
