@@ -35,13 +35,14 @@ class Reply(msgspec.Struct, frozen=True):
         return json.loads(self.body)
 
     def frames(self) -> list[str]:
-        """The data of each event of a stream; comments are left out, anything else fails."""
+        """The data of each event of a stream, read as the standard says; anything but data and comments fails."""
         assert self.headers["content-type"].startswith("text/event-stream"), self.body
-        *blocks, rest = self.body.decode().split("\n\n")
-        assert rest == ""
-        lines = [block for block in blocks if not block.startswith(":")]
-        assert all(line.startswith("data: ") and "\n" not in line for line in lines)
-        return [line.removeprefix("data: ") for line in lines]
+        *blocks, rest = self.body.decode().replace("\r\n", "\n").replace("\r", "\n").split("\n\n")
+        assert rest == "", "the stream ends inside of an event"
+        lines = [[line for line in block.split("\n") if not line.startswith(":")] for block in blocks]
+        assert all(line.startswith("data:") for block in lines for line in block)
+        data = [[line[5:].removeprefix(" ") for line in block] for block in lines]
+        return ["\n".join(event) for event in data if event]
 
     def chunks(self) -> list[dict[str, Any]]:
         """The JSON frames of a stream that has to end with `[DONE]`."""
