@@ -112,3 +112,22 @@ def test_a_timeout_is_not_waited_for_twice() -> None:
     subject = plan(deployment("only"))
     assert subject.next(None, 0.0) is not None
     assert subject.next(fault(FaultKind.PROVIDER_TIMEOUT), 300.0) is None
+
+
+@pytest.mark.row(94)
+@pytest.mark.parametrize(("status", "again"), [(402, False), (404, False), (429, True), (500, True), (None, True)])
+def test_a_settled_no_is_not_asked_again_in_place(status: int | None, again: bool) -> None:
+    subject = plan(deployment("one"))
+    subject.next(None, 0.0)
+    refused = Fault(kind=FaultKind.PROVIDER_UNAVAILABLE, message="m", upstream_status=status)
+    assert (subject.next(refused, 0.0) is not None) == again
+
+
+@pytest.mark.row(94)
+def test_a_settled_no_still_leads_to_another_deployment() -> None:
+    subject = plan(deployment("one"), deployment("two"))
+    subject.next(None, 0.0)
+    gone = Fault(kind=FaultKind.PROVIDER_UNAVAILABLE, message="m", upstream_status=404)
+    planned = subject.next(gone, 0.0)
+    assert planned is not None
+    assert planned.deployment.provider.id == "two"

@@ -60,7 +60,7 @@ class Plan:
         return self._again(fault, now_s)
 
     def _again(self, fault: Fault | None, now_s: float) -> PlannedAttempt | None:
-        if self._current is None or fault is None or fault.kind not in _PASSING:
+        if self._current is None or fault is None or not _may_pass(fault):
             return None
         delay_s = self._delay_s * (0.5 + self._chance())
         self._delay_s = min(self._delay_s * 2, _LONGEST_DELAY_S)
@@ -71,3 +71,10 @@ class Plan:
         if now_s + delay_s >= self._deadline_s:
             return None
         return PlannedAttempt(self._current, delay_s)
+
+
+def _may_pass(fault: Fault) -> bool:
+    """Whether asking again in place can help. A 4xx other than 429 is a settled no: the model is not known there, or
+    the account is empty."""
+    status = fault.upstream_status
+    return fault.kind in _PASSING and not (status is not None and 400 <= status < 500 and status != 429)
