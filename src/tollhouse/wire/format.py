@@ -1,7 +1,7 @@
 """WireFormat: what a format must offer so that the relay can carry it without knowing which it is."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -12,6 +12,9 @@ from tollhouse.ir.request import ChatRequest
 from tollhouse.ir.response import ChatResponse
 from tollhouse.ir.usage import Usage
 from tollhouse.wire.quirks import Quirks
+
+if TYPE_CHECKING:
+    from tollhouse.wire.pipe import Pipe
 
 
 class Peek(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +139,10 @@ class WireFormat(Protocol):
 
     def stream_encoder(self) -> StreamEncoder:
         """A fresh encoder for one stream."""
+        ...
+
+    def pipe(self, policy: AnswerPolicy, peek: Peek) -> "Pipe":
+        """A fresh pipe for one answer of this format to a caller of the same: see `open_pipe`."""
         ...
 
     def decode_fault(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Fault:

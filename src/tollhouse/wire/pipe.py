@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from tollhouse.ir.usage import Usage
-from tollhouse.wire.format import Answered
+from tollhouse.wire.format import Answered, AnswerPolicy, Peek, WireFormat
 
 
 class Pipe(Protocol):
@@ -29,3 +29,8 @@ class Pipe(Protocol):
     def finish(self, answered: Answered) -> bytes:
         """The terminal frames, or the whole body."""
         ...
+
+
+def open_pipe(fmt: WireFormat, policy: AnswerPolicy, peek: Peek) -> Pipe:
+    """The pipe for one attempt: verbatim when `policy` names nothing that could differ, else patched."""
+    return fmt.pipe(policy, peek)

@@ -1,5 +1,7 @@
 """Quirks: documented facts about a deployment that differ from its format's standard, as data."""
 
+from typing import Literal
+
 import msgspec
 
 
@@ -7,7 +9,9 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How a deployment differs from its format; the defaults describe the format's own vendor.
 
     stream_usage: `stream_options.include_usage` is understood; otherwise it is not sent and usage is taken from
-    where it comes, or estimated. output_limit_field: the field in which the deployment takes the output limit.
+    where it comes, or estimated. output_limit_field: the only field in which the deployment takes the output limit;
+    None leaves it where the caller put it.
     """
 
     stream_usage: bool = True
+    output_limit_field: Literal["max_tokens", "max_completion_tokens"] | None = None

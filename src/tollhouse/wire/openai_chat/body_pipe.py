@@ -1,0 +1,134 @@
+"""BodyPipe: an answer in one piece, collected, checked, and given out verbatim or with what its policy names."""
+
+from typing import cast
+
+import msgspec
+
+from tollhouse.ir.usage import Usage
+from tollhouse.wire.format import Answered, AnswerPolicy
+from tollhouse.wire.openai_chat.chunk import (
+    Plain,
+    broken,
+    calls_tools,
+    choices_of,
+    find_usage,
+    generated_bytes,
+    part_of,
+    read_answer,
+)
+from tollhouse.wire.openai_chat.passthrough import member_bytes
+from tollhouse.wire.openai_chat.tidying import (
+    RawObject,
+    encoded,
+    object_decoder,
+    raw_object,
+    raw_objects,
+    tidy_message,
+    tidy_reason,
+)
+from tollhouse.wire.openai_chat.usage import encode_usage
+from tollhouse.wire.scan import join_object
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+
+_NULL = msgspec.Raw(b"null")
+
+
+class BodyPipe:
+    """`feed` collects, `close` checks, `finish` gives the body."""
+
+    def __init__(self, policy: AnswerPolicy, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+        self.usage: Usage | None = None
+        self.received_bytes = 0
+        self.has_content = False
+        self.finish_reason: str | None = None
+        self._policy = policy
+        self._max_body_bytes = max_body_bytes
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._body = b""
+        self._answer: Plain = {}
+
+    def feed(self, data: bytes) -> bytes:
+        """Nothing yet. Raises FaultError (provider_unavailable) above the cap."""
+        self._size += len(data)
+        if self._size > self._max_body_bytes:
+            raise broken(f"The provider's answer is larger than {self._max_body_bytes} bytes.")
+        self._parts.append(data)
+        return b""
+
+    def close(self) -> bytes:
+        """Nothing yet. Raises FaultError when the body is no chat completion, or an error in disguise."""
+        self._body = b"".join(self._parts)
+        self._parts.clear()
+        self._answer = read_answer(self._body)
+        _, self.usage = find_usage(self._answer)
+        for number, choice in enumerate(choices_of(self._answer)):
+            message = part_of(choice, "message")
+            self.received_bytes += generated_bytes(message)
+            reason = choice.get("finish_reason")
+            if number == 0 and isinstance(reason, str):
+                tidy = self._policy.tidy
+                self.finish_reason = tidy_reason(reason, calls_tools=calls_tools(message)) if tidy else reason
+        return b""
+
+    def finish(self, answered: Answered) -> bytes:
+        """The whole body."""
+        policy = self._policy
+        if policy == AnswerPolicy():
+            return self._body
+        named = {"id": policy.answer_id, "model": policy.model}
+        changes = {name: encoded(value) for name, value in named.items() if value is not None}
+        own_usage = policy.usage_always or policy.cost or policy.tidy or not self._answer.get("usage")
+        if not own_usage and (replaced := self._replaced(changes)) is not None:
+            return replaced
+        fields = object_decoder.decode(self._body)
+        if policy.tidy:
+            fields = _tidy_answer(fields)
+        fields.update(changes)
+        if own_usage:
+            cost = answered.cost_nano_usd if policy.cost else None
+            fields["usage"] = encoded(encode_usage(answered.usage, cost))
+        return join_object(fields)
+
+    def _replaced(self, changes: RawObject) -> bytes | None:
+        """The body with members replaced where they stand; None when one is not there exactly once."""
+        body = self._body
+        for name, value in changes.items():
+            current = self._answer.get(name)
+            if not isinstance(current, str):
+                return None
+            found = member_bytes(body, name, msgspec.json.encode(current))
+            if not found:
+                return None
+            body = body.replace(found, found[: found.index(b":") + 1] + bytes(value))
+        return body
+
+
+def _tidy_answer(fields: RawObject) -> RawObject:
+    """Every member that the contract requires, in its order, and then the provider's others."""
+    created = fields.get("created")
+    tidy = {
+        "id": fields.get("id", msgspec.Raw(b'""')),
+        "object": msgspec.Raw(b'"chat.completion"'),
+        "created": created if created is not None and bytes(created).isdigit() else msgspec.Raw(b"0"),
+        "model": fields.get("model", msgspec.Raw(b'""')),
+        "choices": encoded([_tidy_choice(at, choice) for at, choice in enumerate(raw_objects(fields.get("choices")))]),
+    }
+    return tidy | {name: value for name, value in fields.items() if name not in tidy}
+
+
+def _tidy_choice(at: int, choice: RawObject) -> RawObject:
+    message = tidy_message(raw_object(choice.get("message")))
+    plain = cast("Plain", msgspec.json.decode(join_object(message)))
+    raw = choice.get("finish_reason")
+    reason: object = None if raw is None else msgspec.json.decode(raw)
+    tidy = {
+        "index": choice["index"] if bytes(choice.get("index", b"")).isdigit() else encoded(at),
+        "message": encoded(message),
+        "logprobs": choice.get("logprobs", _NULL),
+        "finish_reason": encoded(
+            tidy_reason(reason if isinstance(reason, str) else None, calls_tools=calls_tools(plain))
+        ),
+    }
+    return tidy | {name: value for name, value in choice.items() if name not in tidy}

@@ -1,0 +1,84 @@
+"""OpenAIChat: the Chat Completions format as one object."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tollhouse.ir.fault import Fault
+from tollhouse.ir.loss import Loss
+from tollhouse.ir.request import ChatRequest
+from tollhouse.ir.response import ChatResponse
+from tollhouse.wire.format import AnswerPolicy, Peek, Scan
+from tollhouse.wire.framing import sse_frame
+from tollhouse.wire.openai_chat.body_pipe import BodyPipe
+from tollhouse.wire.openai_chat.fault import decode_fault
+from tollhouse.wire.openai_chat.passthrough import Passthrough, Patched
+from tollhouse.wire.openai_chat.peek import peek_fields
+from tollhouse.wire.openai_chat.request import decode_request, encode_request
+from tollhouse.wire.openai_chat.response import decode_response, encode_response
+from tollhouse.wire.openai_chat.rewrite import rewrite_request
+from tollhouse.wire.openai_chat.stream_decode import ChatStreamDecoder
+from tollhouse.wire.openai_chat.stream_encode import ChatStreamEncoder
+from tollhouse.wire.openai_chat.tidy import Tidy
+from tollhouse.wire.pipe import Pipe
+from tollhouse.wire.quirks import Quirks
+from tollhouse.wire.scan import scan_object
+
+_NOTHING = AnswerPolicy()
+
+
+class OpenAIChat:
+    """Chat Completions, as OpenAI published it and as everybody has extended it."""
+
+    name = "openai_chat"
+    path = "/chat/completions"
+    forwarded_headers = frozenset({"openai-beta"})
+
+    def scan(self, body: bytes) -> Scan:
+        """Cut a request body and peek into it. Raises FaultError (invalid_request)."""
+        fields = scan_object(body)
+        return Scan(fields, peek_fields(fields), len(body))
+
+    def rewrite(self, scan: Scan, changes: Mapping[str, msgspec.Raw], quirks: Quirks) -> bytes:
+        """The body for a provider of the same format."""
+        return rewrite_request(scan, changes, quirks)
+
+    def decode_request(self, scan: Scan) -> ChatRequest:
+        """Raises FaultError (invalid_request) naming the field that does not fit."""
+        return decode_request(scan.fields)
+
+    def encode_request(self, request: ChatRequest, losses: list[Loss]) -> bytes:
+        """Appends to `losses` what this format cannot say."""
+        return encode_request(request, losses)
+
+    def decode_response(self, body: bytes) -> ChatResponse:
+        """Raises FaultError (provider_unavailable) when the body is no answer of this format."""
+        return decode_response(body)
+
+    def encode_response(self, response: ChatResponse, losses: list[Loss]) -> bytes:
+        """The whole body of an answer."""
+        return encode_response(response, losses)
+
+    def stream_decoder(self) -> ChatStreamDecoder:
+        """A fresh decoder for one stream."""
+        return ChatStreamDecoder()
+
+    def stream_encoder(self) -> ChatStreamEncoder:
+        """A fresh encoder for one stream."""
+        return ChatStreamEncoder()
+
+    def pipe(self, policy: AnswerPolicy, peek: Peek) -> Pipe:
+        """Verbatim when the policy names nothing that could differ, tidy when it asks for that, else patched."""
+        if not peek.stream:
+            return BodyPipe(policy)
+        if policy.tidy:
+            return Tidy(policy, peek)
+        return Passthrough(policy, peek) if policy == _NOTHING else Patched(policy, peek)
+
+    def decode_fault(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Fault:
+        """What a provider's answer of status >= 400 means; never raises."""
+        return decode_fault(status, headers, body)
+
+    def error_frame(self, body: bytes) -> bytes:
+        """The frame that carries an error body in the middle of a stream; no [DONE] follows it."""
+        return sse_frame(body)
