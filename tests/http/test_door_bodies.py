@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import time
+import tracemalloc
 
 import pytest
 
@@ -273,5 +274,24 @@ def test_bodies_of_any_size_arrive_whole(size: int) -> None:
                 client.send(post(body=body[:size]))
                 assert (await client.answer()).json()["size"] == size
             assert house.calls[1].body == body[:size]
+
+    run(story())
+
+
+@pytest.mark.fault(4)
+def test_a_body_in_chunks_of_one_byte_weighs_no_more_than_its_bytes() -> None:
+    async def story() -> None:
+        async with House().open() as house, house.client() as client:
+            client.send(CHUNKED)
+            tracemalloc.start()
+            for _ in range(20):
+                client.send(chunk(b"x") * 10_000)
+                await client.writer.drain()
+            await until(lambda: house.app._budget.held_bytes == 200_000)
+            grown, _peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert grown < 3_000_000
+            client.send(b"0\r\n\r\n")
+            assert (await client.answer()).json()["size"] == 200_000
 
     run(story())

@@ -111,10 +111,12 @@ class House:
     calls: list[Call] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     gate: asyncio.Event | None = None
+    dialects: tuple[Any, ...] = field(
+        default_factory=lambda: (PlainDialect("one", "/one/v1"), PlainDialect("two", "/one/v1/two"))
+    )
 
     def __post_init__(self) -> None:
         self.catalog = Catalog({}, ())
-        self.dialects = (PlainDialect("one", "/one/v1"), PlainDialect("two", "/one/v1/two"))
         self.app = DoorApp(
             Door(
                 dialects=self.dialects,

@@ -1,6 +1,5 @@
 """The ASGI app: from a request to its route, past the checks that come before the body, to the relay."""
 
-import asyncio
 import time
 from collections.abc import Mapping
 from typing import assert_never, cast
@@ -19,7 +18,6 @@ from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.relay.call import Call, CallerGoneError, Voice, Worded
 
 _METRICS_PATH = b"/metrics"
-_CLOSING = Fault(kind=FaultKind.BUSY, message="The gateway is being stopped; try again in a moment.", retry_after_s=1)
 
 
 class DoorApp:
@@ -33,8 +31,6 @@ class DoorApp:
         self._lists: dict[str, tuple[Catalog, bytes]] = {}
         self._in_flight = 0
         self._draining = False
-        self._closed = False
-        self._idle = asyncio.Event()
 
     async def __call__(self, scope: Scope, _receive: ASGIReceiveCallable, _send: ASGISendCallable) -> None:
         """Answer one request, through the exchange in the scope's state."""
@@ -48,8 +44,6 @@ class DoorApp:
             return
         finally:
             self._in_flight -= 1
-            if self._draining and not self._in_flight:
-                self._idle.set()
 
     @property
     def in_flight(self) -> int:
@@ -59,17 +53,6 @@ class DoorApp:
     def drain(self) -> None:
         """From now on every answer closes its connection, and READY says no."""
         self._draining = True
-        self._idle = asyncio.Event()
-        if not self._in_flight:
-            self._idle.set()
-
-    def close(self) -> None:
-        """From now on every new request is refused (busy)."""
-        self._closed = True
-
-    async def drained(self) -> None:
-        """Wait, after `drain`, until no request is being answered."""
-        await self._idle.wait()
 
     def word(self, path: str, fault: Fault, request_id: str) -> Worded:
         """A fault in the words of the dialect that `path` belongs to, neutral ones when it belongs to none."""
@@ -83,7 +66,7 @@ class DoorApp:
             exchange.keep_alive = False
         methods = self._routes.methods(scope["raw_path"])
         place = None if methods is None else methods.get(scope["method"])
-        if place is None or self._closed:
+        if place is None:
             await self._answer_elsewhere(scope, exchange, methods)
             return
         try:
@@ -149,13 +132,11 @@ class DoorApp:
     async def _answer_elsewhere(
         self, scope: HTTPScope, exchange: Exchange, methods: Mapping[str, Place] | None
     ) -> None:
-        """A request that no route serves, or that comes too late."""
+        """A request that no route serves."""
         method, path = scope["method"], scope["raw_path"].decode("ascii")
         allowed = ", ".join(sorted(methods)) if methods is not None else "GET, HEAD"
         served = methods is not None or scope["raw_path"] == _METRICS_PATH
-        if self._closed:
-            await self._refuse(exchange, path, _CLOSING)
-        elif method == "HEAD" and self._routes.is_root(path):
+        if method == "HEAD" and self._routes.is_root(path):
             await exchange.reply(Worded(status=200, body=b""))
         elif method == "OPTIONS" and self._door.cors is not None and served:
             preflight = self._door.cors.preflight_headers(
@@ -176,12 +157,14 @@ class DoorApp:
 
 
 def _not_found(path: str) -> Fault:
-    return Fault(kind=FaultKind.NOT_FOUND, source="client", message=f"Nothing is served at {path}; check the URL.")
+    return Fault(
+        kind=FaultKind.NOT_FOUND, source="client", message=f"Nothing is served at {path[:200]}; check the URL."
+    )
 
 
 def _wrong_method(method: str, path: str, allowed: str) -> Fault:
     return Fault(
         kind=FaultKind.METHOD_NOT_ALLOWED,
         source="client",
-        message=f"{path} is not served with {method}; use {allowed}.",
+        message=f"{path[:200]} is not served with {method}; use {allowed}.",
     )

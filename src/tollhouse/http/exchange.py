@@ -73,7 +73,7 @@ class Exchange(RequestResponseCycle):
         self.reading_since_s: float | None = None
         self.late = False
         self._connection = connection
-        self._parts: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._status = 0
         self._headers: Headers = ()
         self._gone_callback: Callable[[], None] | None = None
@@ -82,7 +82,13 @@ class Exchange(RequestResponseCycle):
 
     def feed(self, data: bytes) -> None:
         """A part of the body has come. Until somebody waits for it, the caller is stopped after 64 KiB."""
-        self._parts.append(data)
+        if not self._body:
+            self._body = data
+        elif isinstance(self._body, bytearray):
+            self._body += data
+        else:
+            # Not a list of parts: a body in chunks of one byte would weigh forty times its length.
+            self._body = bytearray(self._body) + data
         self.body_bytes += len(data)
         if self.reading_since_s is None and self.body_bytes > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
@@ -95,8 +101,8 @@ class Exchange(RequestResponseCycle):
 
     def take_body(self) -> bytes:
         """What has come of the body since the last time."""
-        parts, self._parts = self._parts, []
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        body, self._body = self._body, b""
+        return bytes(body)
 
     async def more(self) -> None:
         """Wait until more of the body has come, or it is late. Raises CallerGoneError."""
@@ -215,7 +221,7 @@ class Exchange(RequestResponseCycle):
             return
 
     async def receive(self) -> ASGIReceiveEvent:
-        """ASGI's receive, on the parts that `feed` collects."""
+        """ASGI's receive, on what `feed` collects."""
         if not self.disconnected and not self.response_complete:
             try:
                 await self.more()

@@ -12,9 +12,6 @@ _ONCE = frozenset(
         b"content-type",
         b"content-encoding",
         b"authorization",
-        b"apikey",
-        b"x-api-key",
-        b"x-voltagegpu-key",
         b"expect",
     }
 )
