@@ -235,3 +235,18 @@ def test_worded_bodies_are_json_objects() -> None:
     for dialect in DIALECTS:
         for kind in KINDS:
             msgspec.json.decode(dialect.word(sample_fault(kind), REQUEST_ID, ENDPOINT).body, type=dict)
+
+
+def test_the_documented_table_of_errors_is_true() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "apis.md").read_text(encoding="utf-8")
+    table = text.split("## Errors")[1].split("|---|---|---|---|\n")[1].split("\n\n")[0]
+    documented = {tuple(cell.strip().replace("`", "") for cell in row.split("|")[2:5]) for row in table.split("\n")}
+    said: set[tuple[str, ...]] = set()
+    for kind in KINDS:
+        (hpp, hpp_body, _), (hyper, hyper_body, _), (voltage, _, _) = (
+            worded(dialect, sample_fault(kind)) for dialect in DIALECTS
+        )
+        error = hpp_body["error"]
+        code = error["code"] if isinstance(error, dict) else error
+        said.add((f"{hpp} {code}", f"{hyper} {hyper_body['error']['code']}", str(voltage)))
+    assert documented == said
