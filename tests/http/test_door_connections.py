@@ -445,3 +445,40 @@ def test_a_pipelined_head_has_its_own_deadline_and_spares_the_running_answer() -
             assert await client.closed() == b""
 
     run(story())
+
+
+@pytest.mark.fault(20, 21)
+@pytest.mark.parametrize("size", [100_000, 300_000, 2_000_000])
+def test_a_caller_with_a_long_body_is_seen_to_leave_too(size: int) -> None:
+    async def story() -> None:
+        relay = Leaving(first=b"")
+        async with House(handle=relay).open() as house, house.client() as client:
+            client.send(post(body=b"x" * size))
+            await relay.begun.wait()
+            client.writer.close()
+            await asyncio.wait_for(relay.gone.wait(), 5)
+            await until(lambda: not house.app.in_flight)
+
+    run(story())
+
+
+@pytest.mark.parametrize("first", [b"begun", b""], ids=["in a stream", "before the answer"])
+def test_what_still_runs_at_the_end_of_the_drain_is_cut_off_quietly(
+    first: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        relay = Leaving(first=first)
+        async with House(handle=relay).open() as house, house.client() as client:
+            client.send(post())
+            await relay.begun.wait()
+            for task in list(house.state.tasks):
+                task.cancel()
+            if first:
+                assert (await client.closed()).endswith(b"5\r\nbegun\r\n")
+            else:
+                answer = await client.answer()
+                assert (answer.status, answer.json()["kind"]) == (503, "busy")
+            assert house.app.in_flight == 0
+
+    run(story())
+    assert not caplog.records

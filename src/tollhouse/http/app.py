@@ -1,5 +1,6 @@
 """The ASGI app: from a request to its route, past the checks that come before the body, to the relay."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import assert_never, cast
@@ -18,6 +19,11 @@ from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.relay.call import Call, CallerGoneError, Voice, Worded
 
 _METRICS_PATH = b"/metrics"
+_STOPPED = Fault(
+    kind=FaultKind.BUSY,
+    message="The gateway was stopped before it could answer; send the request again.",
+    retry_after_s=1,
+)
 
 
 class DoorApp:
@@ -42,6 +48,12 @@ class DoorApp:
             await self._answer(http, exchange)
         except CallerGoneError:
             return
+        except asyncio.CancelledError:
+            # The drain limit has passed. As the server's own end this is no failure of the call to be logged.
+            if exchange.response_started:
+                exchange.cut_off()
+            else:
+                await self._refuse(exchange, http["path"], _STOPPED)
         finally:
             self._in_flight -= 1
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from uvicorn._types import ASGIReceiveEvent, HTTPScope
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tollhouse.http.answer_head import render_head
@@ -19,6 +19,8 @@ STATE_KEY = "tollhouse.exchange"
 """Where an ASGI scope's state holds the exchange."""
 
 _LOG = logging.getLogger("uvicorn.error")
+# What one read of the socket may bring: stopping earlier would only cost system calls.
+_UNAWAITED_BYTES = 256 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _JSON = (b"content-type", b"application/json")
 _CLOSE = (b"connection", b"close")
@@ -81,7 +83,7 @@ class Exchange(RequestResponseCycle):
     # The request's body.
 
     def feed(self, data: bytes) -> None:
-        """A part of the body has come. Until somebody waits for it, the caller is stopped after 64 KiB."""
+        """A part of the body has come. Until somebody waits for it, the caller is stopped after 256 KiB."""
         if not self._body:
             self._body = data
         elif isinstance(self._body, bytearray):
@@ -90,7 +92,7 @@ class Exchange(RequestResponseCycle):
             # Not a list of parts: a body in chunks of one byte would weigh forty times its length.
             self._body = bytearray(self._body) + data
         self.body_bytes += len(data)
-        if self.reading_since_s is None and self.body_bytes > HIGH_WATER_LIMIT:
+        if self.reading_since_s is None and self.body_bytes > _UNAWAITED_BYTES:
             self.flow.pause_reading()
         self.message_event.set()
 
@@ -180,6 +182,11 @@ class Exchange(RequestResponseCycle):
         callback, self._gone_callback = self._gone_callback, None
         if callback is not None:
             callback()
+
+    def cut_off(self) -> None:
+        """Close in the middle of the answer, which then lacks its end."""
+        self.leave()
+        self.transport.close()
 
     def _framed(self, data: bytes) -> bytes:
         if self.chunked_encoding:

@@ -191,6 +191,9 @@ class DoorProtocol(HttpToolsProtocol):
             self._reading = None
             self._phase = Phase.IDLE
             self._head_bytes = -self._read_bytes
+            if not self._queue:
+                # Only who is read from can be seen to leave.
+                self.flow.resume_reading()
 
     # What exchanges need.
 
