@@ -1,8 +1,10 @@
 """Books that cannot be used: a clear refusal, no readiness, and no way back but a real one."""
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,6 @@ from tollhouse.ir.fault import FaultError, FaultKind
 from tollhouse.stores import writer
 from tollhouse.stores.health import fault_of
 from tollhouse.stores.sqlite import SqliteStore
-
-AS_ROOT = os.geteuid() == 0
 
 
 async def refused(action: Awaitable[Any], because: str) -> None:
@@ -78,7 +78,7 @@ def test_a_locked_database_is_told_and_recovers_by_itself(tmp_path: Path, monkey
 
 @pytest.mark.fault(70)
 def test_readiness_notices_a_lock_though_nobody_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(writer, "SETTLE_BUSY_TIMEOUT_MS", 50)
     now_s = [0.0]
 
     async def work(store: SqliteStore) -> None:
@@ -186,14 +186,39 @@ def test_a_damaged_page_ends_readiness_for_good(tmp_path: Path) -> None:
     with_store(data_dir, work)
 
 
+@contextlib.contextmanager
+def others_folder(*, with_books: bool) -> Iterator[Path]:
+    """A folder that may be read but not written to: mode 0555, and for root's sake somebody else's."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if with_books:
+            with_store(folder, filled)
+            (folder / "tollhouse.db").chmod(0o444)
+        folder.chmod(0o555)
+        user = os.geteuid()
+        try:
+            if user == 0:
+                os.seteuid(65534)
+            yield folder
+        finally:
+            os.seteuid(user)
+            folder.chmod(0o700)
+
+
 @pytest.mark.fault(70)
-@pytest.mark.skipif(AS_ROOT, reason="nothing is read-only for root")
-def test_a_read_only_folder_is_refused_at_start(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
-    data_dir.mkdir(mode=0o500)
-    with pytest.raises(FaultError) as caught:
-        SqliteStore.open(data_dir)
+def test_a_read_only_folder_is_refused_at_start() -> None:
+    with others_folder(with_books=False) as folder, pytest.raises(FaultError) as caught:
+        SqliteStore.open(folder)
+    assert caught.value.fault.kind is FaultKind.BOOKS_UNAVAILABLE
     assert "--data-dir" in (caught.value.fault.detail or "")
+
+
+@pytest.mark.fault(70)
+def test_read_only_books_are_refused_at_start() -> None:
+    with others_folder(with_books=True) as folder, pytest.raises(FaultError) as caught:
+        SqliteStore.open(folder)
+    assert caught.value.fault.kind is FaultKind.BOOKS_UNAVAILABLE
+    assert "write" in (caught.value.fault.detail or "")
 
 
 @pytest.mark.fault(70)

@@ -78,7 +78,7 @@ def test_an_error_of_the_caller_s_own_reaches_only_its_waiter(bench: Bench) -> N
 
     async def run() -> list[object]:
         bench.gate.clear()
-        waiting = [bench.writer.settle(1), bench.writer.submit(refuse), bench.writer.settle(2)]
+        waiting = [bench.writer.settle(1), asyncio.ensure_future(bench.writer.run(refuse)), bench.writer.settle(2)]
         bench.gate.set()
         return await asyncio.gather(*waiting, return_exceptions=True)
 

@@ -7,6 +7,7 @@ import pytest
 
 from support.books import ask, with_store
 from tollhouse.ir.fault import FaultError
+from tollhouse.stores.database import SQLITE_VERSION
 from tollhouse.stores.migrate import Migration, migrate, shipped
 from tollhouse.stores.sqlite import SqliteStore
 
@@ -60,3 +61,8 @@ def test_a_changed_migration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FaultError) as caught:
         with_store(tmp_path / "data", nothing)
     assert "0001_books" in (caught.value.fault.detail or "")
+
+
+def test_sqlite_is_new_enough() -> None:
+    """Before 3.51.3 a restarted write-ahead log could damage the database (sqlite.org/changes)."""
+    assert tuple(map(int, SQLITE_VERSION.split("."))) >= (3, 51, 3)

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from tollhouse.cli.usage import add_usage
 from tollhouse.cli.workspaces import add_workspaces
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.settings import SettingsError
+from tollhouse.stores.database import SQLITE_VERSION
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tollhouse", description="A self-hosted AI gateway: three published APIs, any model, exact prepaid books."
     )
-    parser.add_argument("--version", action="version", version=f"tollhouse {version('tollhouse')}")
+    about = f"tollhouse {version('tollhouse')} (Python {platform.python_version()}, SQLite {SQLITE_VERSION})"
+    parser.add_argument("--version", action="version", version=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (add_serving, add_catalogue, add_keys, add_workspaces, add_credits, add_usage, add_migrate):
         add(commands)

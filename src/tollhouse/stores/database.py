@@ -12,6 +12,7 @@ import apsw
 from tollhouse.stores.health import Health, books_unavailable
 
 FILE_NAME = "tollhouse.db"
+SQLITE_VERSION = apsw.sqlite_lib_version()
 OPEN_BUSY_TIMEOUT_MS = 30_000
 """At the start: another process may be migrating."""
 READ_BUSY_TIMEOUT_MS = 250

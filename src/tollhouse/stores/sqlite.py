@@ -108,7 +108,7 @@ class SqliteStore:
         now_s = self._clock_s()
         if now_s - self._probed_s >= PROBE_EVERY_S:
             self._probed_s = now_s
-            self._writer.submit(_probe).add_done_callback(_ignore_outcome)
+            self._writer.probe(_probe).add_done_callback(_ignore_outcome)
         return self.fault() is None
 
     def fault(self) -> FaultError | None:

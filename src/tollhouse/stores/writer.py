@@ -25,11 +25,12 @@ Work = Callable[[Connection], object]
 class _Job(Generic[S]):
     """One waiter: either a settlement, written together with the others of its batch, or work of its own."""
 
-    __slots__ = ("error", "future", "loop", "result", "settlement", "work")
+    __slots__ = ("error", "future", "loop", "patience_ms", "result", "settlement", "work")
 
-    def __init__(self, settlement: S | None, work: Work | None) -> None:
+    def __init__(self, settlement: S | None, work: Work | None, patience_ms: int) -> None:
         self.settlement = settlement
         self.work = work
+        self.patience_ms = patience_ms
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[object] = self.loop.create_future()
         self.result: object = None
@@ -67,15 +68,16 @@ class Writer(Generic[S]):
 
     def settle(self, settlement: S) -> asyncio.Future[object]:
         """Queue a settlement at once; the future is done when it is durable, and raises FaultError when it is not."""
-        return self._put(_Job(settlement, None))
+        return self._put(_Job(settlement, None, SETTLE_BUSY_TIMEOUT_MS))
 
-    def submit(self, work: Work) -> asyncio.Future[object]:
-        """Queue `work` at once; the future is done when its transaction is durable."""
-        return self._put(_Job[S](None, work))
+    def probe(self, work: Work) -> asyncio.Future[object]:
+        """Queue `work`, which only finds out whether the books can be written to: it waits no longer for a lock than
+        a settlement does, so that it holds up none."""
+        return self._put(_Job[S](None, work, SETTLE_BUSY_TIMEOUT_MS))
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Run `work` inside the transaction of the next commit; its result when that is durable. Raises FaultError."""
-        return cast("T", await self.submit(work))
+        return cast("T", await self._put(_Job[S](None, work, BUSY_TIMEOUT_MS)))
 
     def close(self) -> None:
         """Write what waits, then end the thread and close the connection. Blocks for as long as that takes."""
@@ -138,7 +140,7 @@ class Writer(Generic[S]):
 
     def _transact(self, batch: list[_Job[S]], run: Callable[[list[_Job[S]]], None]) -> None:
         connection = self._connection
-        self._wait_for_locks(any(job.settlement is not None for job in batch))
+        self._wait_for_locks(min(job.patience_ms for job in batch))
         connection.execute("BEGIN IMMEDIATE")
         try:
             run(batch)
@@ -169,8 +171,7 @@ class Writer(Generic[S]):
                 self._connection.execute("ROLLBACK TO job")
             self._connection.execute("RELEASE job")
 
-    def _wait_for_locks(self, settling: bool) -> None:
-        timeout_ms = SETTLE_BUSY_TIMEOUT_MS if settling else BUSY_TIMEOUT_MS
+    def _wait_for_locks(self, timeout_ms: int) -> None:
         if timeout_ms != self._busy_timeout_ms:
             self._connection.set_busy_timeout(timeout_ms)
             self._busy_timeout_ms = timeout_ms
