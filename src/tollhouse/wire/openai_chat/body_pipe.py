@@ -68,8 +68,8 @@ class BodyPipe:
             self.received_bytes += generated_bytes(message)
             reason = choice.get("finish_reason")
             if number == 0 and isinstance(reason, str):
-                tidy = self._policy.tidy
-                self.finish_reason = tidy_reason(reason, calls_tools=calls_tools(message)) if tidy else reason
+                tidy = tidy_reason(reason, calls_tools=calls_tools(message))
+                self.finish_reason = tidy if self._policy.tidy else reason
         return b""
 
     def finish(self, answered: Answered) -> bytes:

@@ -42,7 +42,7 @@ class Passthrough(StreamPipe):
         del answered
         if self._finished or self._done is not None:
             return b""
-        self.finish_reason = "length"
+        self._cut()
         return self._changed_head_frame(CUT)
 
     def _usage_last(self, answered: Answered) -> bytes:

@@ -18,7 +18,8 @@ from tollhouse.wire.openai_chat.chunk import (
     part_of,
     read_chunk,
 )
-from tollhouse.wire.openai_chat.template import NO_TEMPLATE, is_text, learn_template
+from tollhouse.wire.openai_chat.finish import decode_finish
+from tollhouse.wire.openai_chat.template import NO_TEMPLATE, learn_template
 from tollhouse.wire.openai_chat.usage import encode_usage
 from tollhouse.wire.scan import join_object
 
@@ -37,11 +38,16 @@ class StreamPipe(ABC):
     """Frames that hold no generated text yet (comments, a role) are held back until the first that does: until then
     another deployment may answer, and the caller should not see two beginnings."""
 
+    usage: Usage | None
+    received_bytes: int
+    has_content: bool
+    finish_reason: str | None
+
     def __init__(self, policy: AnswerPolicy, peek: Peek) -> None:
-        self.usage: Usage | None = None
+        self.usage = None
         self.received_bytes = 0
         self.has_content = False
-        self.finish_reason: str | None = None
+        self.finish_reason = None
         self._policy = policy
         self._wants_usage = peek.wants_usage or policy.usage_always
         self._one_choice = peek.choices == 1
@@ -60,11 +66,11 @@ class StreamPipe(ABC):
 
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller; never a usage-only frame or [DONE]. Raises FaultError on an error frame or garble."""
-        return self._pass(self._reader.feed(data))
+        return self._pass(self._reader.cut(data))
 
     def close(self) -> bytes:
         """The end of the provider's stream. Raises FaultError when neither [DONE] nor every finish reason came."""
-        out = self._pass(self._reader.flush())
+        out = b"".join([self._read(frame) for frame in self._reader.flush()])
         ended = self._done is not None or (bool(self._finished) and self._finished >= self._open)
         if self._head is None or not ended:
             raise broken("The provider's answer was cut short. Try again.")
@@ -95,23 +101,22 @@ class StreamPipe(ABC):
     def _usage_last(self, answered: Answered) -> bytes:
         """The usage-only frame, or nothing where usage has been shown already."""
 
-    def _pass(self, frames: list[Frame]) -> bytes:
+    def _pass(self, raws: list[bytes]) -> bytes:
         out: list[bytes] = []
         template = self._template
-        fixed = len(template.prefix) + len(template.suffix)
-        for frame in frames:
-            raw = frame.raw
-            if raw.startswith(template.prefix) and raw.endswith(template.suffix) and len(raw) >= fixed:
-                text = raw[len(template.prefix) : len(raw) - len(template.suffix)]
-                if (b'"' not in text and not text.endswith(b"\\")) or is_text(text):
+        prefix, suffix = template.prefix, template.suffix
+        for raw in raws:
+            if raw.startswith(prefix) and raw.endswith(suffix):
+                between = raw[len(prefix) : -len(suffix)]
+                if text := template.text_in(between):
                     self.received_bytes += len(text)
-                    out.append(template.out_prefix + text + template.out_suffix)
+                    out.append(raw if template.same else template.rendered(between))
                     continue
-            out.append(self._read(frame))
+            out.append(self._read(self._reader.parse(raw)))
             if template is not self._template:
                 template = self._template
-                fixed = len(template.prefix) + len(template.suffix)
-        return b"".join(out)
+                prefix, suffix = template.prefix, template.suffix
+        return out[0] if len(out) == 1 else b"".join(out)
 
     def _read(self, frame: Frame) -> bytes:
         """Any frame that the template does not know."""
@@ -158,6 +163,10 @@ class StreamPipe(ABC):
             self._learn(frame, chunk)
         return out
 
+    def _cut(self) -> None:
+        """The gateway itself has ended the stream."""
+        self.finish_reason = "length"
+
     def _learn(self, frame: Frame, chunk: Plain) -> None:
         if self._lessons:
             self._lessons -= 1
@@ -175,8 +184,7 @@ class StreamPipe(ABC):
         self._open.add(index)
         if not isinstance(reason, str):
             return False
-        if reason == "error":
-            raise broken("The provider broke the answer off with an error. Try again.")
+        decode_finish(reason, has_tool_calls=False)
         self._finished.add(index)
         self.finish_reason = self.finish_reason or reason
         return True

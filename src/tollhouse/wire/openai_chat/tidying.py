@@ -5,37 +5,21 @@ from typing import cast
 
 import msgspec
 
-from tollhouse.ir.response import FinishReason, settled_reason
+from tollhouse.wire.openai_chat.finish import decode_finish, encode_finish
 
 RawObject = dict[str, msgspec.Raw]
 
 _EMPTY = frozenset({b"null", b'""', b"[]", b"{}"})
 _NULL = msgspec.Raw(b"null")
-_REASONS = {
-    "stop": FinishReason.STOP,
-    "length": FinishReason.LENGTH,
-    "max_tokens": FinishReason.LENGTH,
-    "max_output_tokens": FinishReason.LENGTH,
-    "model_length": FinishReason.LENGTH,
-    "tool_calls": FinishReason.TOOL_CALLS,
-    "tool_use": FinishReason.TOOL_CALLS,
-    "function_call": FinishReason.TOOL_CALLS,
-    "content_filter": FinishReason.CONTENT_FILTER,
-    "content_filtered": FinishReason.CONTENT_FILTER,
-    "safety": FinishReason.CONTENT_FILTER,
-    "refusal": FinishReason.CONTENT_FILTER,
-    "recitation": FinishReason.CONTENT_FILTER,
-    "prohibited_content": FinishReason.CONTENT_FILTER,
-}
 
 objects_decoder = msgspec.json.Decoder(list[RawObject])
 object_decoder = msgspec.json.Decoder(RawObject)
 
 
 def tidy_reason(raw: str | None, *, calls_tools: bool) -> str:
-    """One of stop, length, tool_calls and content_filter; it follows from what was emitted, and then from `raw`."""
-    reason = _REASONS.get((raw or "").lower(), FinishReason.STOP)
-    return settled_reason(reason, has_tool_calls=calls_tools).value
+    """One of stop, length, tool_calls and content_filter; it follows from what was emitted, and then from `raw`.
+    Raises FaultError when `raw` says that the provider failed."""
+    return encode_finish(decode_finish(raw, has_tool_calls=calls_tools), has_tool_calls=calls_tools)
 
 
 def tidy_delta(delta: RawObject) -> RawObject:
