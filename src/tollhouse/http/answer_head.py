@@ -14,8 +14,3 @@ def render_head(status: int, *groups: Headers) -> bytes:
     if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
         raise ValueError("a header of the answer holds a line break")
     return head
-
-
-def names(headers: Headers) -> set[bytes]:
-    """The names of some headers."""
-    return {name for name, _ in headers}
