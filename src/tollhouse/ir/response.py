@@ -53,7 +53,7 @@ class ChatResponse(msgspec.Struct, frozen=True, kw_only=True):
 def settled_reason(reason: FinishReason, *, has_tool_calls: bool) -> FinishReason:
     """The reason that fits what was emitted: providers end forced tool calls with "stop", and say "tool_calls" of
     answers that hold none, and a caller's tool loop follows the reason."""
-    if has_tool_calls and reason in (FinishReason.STOP, FinishReason.OTHER):
+    if has_tool_calls and reason in (FinishReason.STOP, FinishReason.STOP_SEQUENCE, FinishReason.OTHER):
         return FinishReason.TOOL_CALLS
     if not has_tool_calls and reason is FinishReason.TOOL_CALLS:
         return FinishReason.STOP

@@ -26,7 +26,7 @@ class Losses:
             self._losses.append(Loss(path, f"{self._format} has no such field"))
 
     def restore(self, encoded: dict[str, object], extensions: Extensions, path: str) -> None:
-        """Write the leftovers of this format into `encoded`, which keeps what it has; those of others are lost."""
+        """Write the leftovers of this format into `encoded`, which keeps what it has; others' are lost."""
         for name, fields in extensions.items():
             if name == self._format:
                 _fill(encoded, fields, _MERGE_DEPTH)
@@ -42,7 +42,7 @@ def kept(format_name: str, rest: dict[str, object]) -> Extensions:
 
 def _fill(encoded: dict[str, object], fields: dict[str, object], depth: int) -> None:
     for key, value in fields.items():
-        if key not in encoded:
+        if encoded.get(key) is None:
             encoded[key] = value
         elif depth > 0:
             present = encoded[key]

@@ -58,7 +58,9 @@ def encode_reasoning(parts: Sequence[tuple[str, ReasoningPart]], losses: Losses)
         if part.form == THINKING_FORM:
             continue
         if is_detail(part):
-            details += _encode_details(part, path, losses)
+            for detail in _encode_details(part, path, losses):
+                detail.setdefault("index", len(details))
+                details.append(detail)
             told.append(part.text + "".join(part.summary))
         elif text := part.text or "\n\n".join(part.summary):
             for key in plain_keys(part.form):
@@ -82,7 +84,7 @@ def _decode_details(message: Fields) -> list[ReasoningPart]:
     if len(known) < len(details):
         return []
     message.drop("reasoning_details")
-    return known
+    return [part for part in known if not is_empty(part)]
 
 
 def decode_detail(detail: Fields) -> ReasoningPart | None:
@@ -94,7 +96,7 @@ def decode_detail(detail: Fields) -> ReasoningPart | None:
     text = detail.text("text") if form == TEXT_FORM else None
     summary = detail.text("summary") if form == SUMMARY_FORM else None
     carrier = {TEXT_FORM: "signature", ENCRYPTED_FORM: "data"}.get(form)
-    opaque = None if carrier is None else detail.text(carrier)
+    opaque = None if carrier is None else detail.text(carrier) or None
     return ReasoningPart(
         text=text or "",
         summary=() if summary is None else (summary,),
@@ -105,6 +107,11 @@ def decode_detail(detail: Fields) -> ReasoningPart | None:
         form=form,
         extensions=kept(NAME, detail.rest()),
     )
+
+
+def is_empty(part: ReasoningPart) -> bool:
+    """Whether `part` says nothing: a stream would not tell of it."""
+    return not (part.text or any(part.summary) or part.opaque)
 
 
 def is_detail(part: ReasoningPart) -> bool:

@@ -23,7 +23,7 @@ from tollhouse.wire.openai_chat.fault import decode_stream_fault
 from tollhouse.wire.openai_chat.finish import decode_finish, encode_finish
 from tollhouse.wire.openai_chat.messages import encode_answer_parts, encode_content
 from tollhouse.wire.openai_chat.parts import NAME, THINKING_FORM, decode_content_part
-from tollhouse.wire.openai_chat.reasoning import decode_reasoning
+from tollhouse.wire.openai_chat.reasoning import decode_reasoning, is_empty
 from tollhouse.wire.openai_chat.tools import decode_tool_call
 from tollhouse.wire.openai_chat.usage import encode_usage
 
@@ -95,17 +95,40 @@ def _decode_message(message: Fields, choice: Fields, answer_id: str | None) -> l
 
 
 def _decode_content(message: Fields, choice: Fields) -> list[Part]:
+    """The parts of content; annotations and probabilities belong to its text, if that is one part."""
     content = message.get("content")
-    if isinstance(content, str) or content is None:
-        message.drop("content")
-        if not content:
-            return []
-        tokens = decode_logprobs(choice, "content")
-        return [TextPart(text=content, citations=decode_annotations(message), logprobs=tokens)]
     if not is_array(content):
-        return []
+        if content is not None and not isinstance(content, str):
+            return []
+        content = [content or ""]
     message.drop("content")
-    return [part for value in content for part in decode_answer_content(value)]
+    parts = _joined([part for value in content for part in decode_answer_content(value)])
+    texts = [place for place, part in enumerate(parts) if isinstance(part, TextPart)]
+    if len(texts) == 1:
+        text = parts[texts[0]]
+        tokens = decode_logprobs(choice, "content")
+        parts[texts[0]] = msgspec.structs.replace(text, citations=decode_annotations(message), logprobs=tokens)
+    elif not message.get("annotations"):
+        message.drop("annotations")
+    return parts
+
+
+def _joined(parts: Sequence[Part]) -> list[Part]:
+    """Neighbours that are plain text, or plain thinking, become one part, as a stream could not tell them apart."""
+    grown: list[Part] = []
+    for part in parts:
+        if isinstance(part, ReasoningPart) and is_empty(part):
+            continue
+        last = grown[-1] if grown else None
+        match last, part:
+            case (TextPart(), TextPart()) | (ReasoningPart(), ReasoningPart()):
+                if msgspec.structs.replace(last, text=part.text) == part and not part.extensions:
+                    grown[-1] = msgspec.structs.replace(last, text=last.text + part.text)
+                    continue
+            case _:
+                pass
+        grown.append(part)
+    return grown
 
 
 def decode_answer_content(value: object) -> list[Part]:
@@ -210,12 +233,21 @@ def _beside_content(part: Part) -> bool:
 
 def _encode_content(parts: Sequence[tuple[str, Part]], losses: Losses) -> dict[str, object]:
     """content and annotations: one string, unless the provider's own content was a list that holds more than text."""
-    texts = [(path, part) for path, part in parts if isinstance(part, TextPart) and not part.extensions]
-    if len(texts) < len(parts):
-        return {"content": encode_content(parts, losses)}
-    content = ""
+    members: list[tuple[str, Part]] = []
+    text = ""
     annotations: list[object] = []
-    for path, part in texts:
-        annotations += encode_annotations(part.citations, len(content), path, losses)
-        content += part.text
-    return {"content": content or None, **({"annotations": annotations} if annotations else {})}
+    for path, part in parts:
+        if isinstance(part, TextPart):
+            annotations += encode_annotations(part.citations, len(text), path, losses)
+            text += part.text
+            members.append((path, msgspec.structs.replace(part, citations=(), logprobs=())))
+        elif not isinstance(part, OpaquePart) or part.format == NAME:
+            members.append((path, part))
+        else:
+            losses.note(path, f"only {part.format} has this part")
+    plain = all(part == TextPart(text=part.text) for _, part in members if isinstance(part, TextPart))
+    if plain and all(isinstance(part, TextPart) for _, part in members):
+        content: object = text or None
+    else:
+        content = encode_content(members, losses)
+    return {"content": content, **({"annotations": annotations} if annotations else {})}

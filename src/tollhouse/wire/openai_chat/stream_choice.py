@@ -29,7 +29,7 @@ from tollhouse.wire.leftovers import joined, kept
 from tollhouse.wire.openai_chat.citations import decode_annotations, decode_logprobs, is_blank
 from tollhouse.wire.openai_chat.finish import decode_finish
 from tollhouse.wire.openai_chat.parts import NAME
-from tollhouse.wire.openai_chat.reasoning import BOTH_FORM, CONTENT_FORM, ORIGIN, TEXT_FORM, decode_reasoning
+from tollhouse.wire.openai_chat.reasoning import BOTH_FORM, CONTENT_FORM, ORIGIN, TEXT_FORM, decode_reasoning, is_empty
 from tollhouse.wire.openai_chat.response import decode_answer_content, made_up_id
 
 _MAX_PARTS = 4096
@@ -159,7 +159,7 @@ class ChoiceDecoder:
 
     def _reason(self, part: ReasoningPart) -> Iterator[StreamEvent]:
         """A fragment of reasoning. Fragments of one detail have the same `index`; encrypted ones come whole."""
-        if not (part.text or part.summary or part.opaque):
+        if is_empty(part):
             return
         opened = self._open
         key: object = ("reasoning", part.form, part.extensions.get(NAME, {}).get("index"))

@@ -125,7 +125,7 @@ class ChatStreamDecoder:
         return AnswerStart(
             id=self._id or None,
             model=self._model or None,
-            created=self._created,
+            created=self._created or None,
             service_tier=self._tier,
             extensions=kept(NAME, self._told),
         )

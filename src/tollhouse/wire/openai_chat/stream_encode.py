@@ -64,12 +64,14 @@ _ChoiceEvent = (
 class _Choice:
     """What has been emitted of one choice."""
 
-    __slots__ = ("calls", "chars", "left", "paragraph", "reasoning", "text_at")
+    __slots__ = ("calls", "chars", "details", "left", "paragraph", "reasoning", "text_at")
 
     def __init__(self) -> None:
         self.calls: dict[int, tuple[int, str]] = {}
         """Part index of a tool call to its place in `tool_calls`, and its kind."""
         self.reasoning: dict[int, ReasoningStart] = {}
+        self.details: dict[int, int] = {}
+        """Part index of reasoning to its place in `reasoning_details`."""
         self.paragraph: dict[int, int | None] = {}
         """Part index to the paragraph of a summary that is being written."""
         self.text_at: dict[int, int] = {}
@@ -197,8 +199,8 @@ class ChatStreamEncoder:
                 before = choice.paragraph.get(event.index, event.segment)
                 choice.paragraph[event.index] = event.segment
                 text = event.text if before == event.segment else f"\n\n{event.text}"
-                delta = self._reasoning_delta(choice.reasoning[event.index], text)
-                return self._frame(event.choice, delta) if delta else b""
+                delta = self._reasoning_delta(choice.reasoning[event.index], text, choice)
+                return self._frame(event.choice, delta)
             case ReasoningEnd():
                 start = choice.reasoning[event.index]
                 opaque = readable_opaque(event.opaque, event.origin, _path(event), self._losses)
@@ -207,18 +209,22 @@ class ChatStreamEncoder:
                 encrypted = start.redacted or start.form == ENCRYPTED_FORM
                 detail: dict[str, object] = {"type": ENCRYPTED_FORM if encrypted else TEXT_FORM}
                 detail["data" if encrypted else "signature"] = opaque
-                finish_detail(detail, start, _path(event), self._losses)
-                return self._frame(event.choice, {"reasoning_details": [detail]})
+                return self._frame(event.choice, {"reasoning_details": [self._detail(detail, start, choice)]})
         assert_never(event)
 
-    def _reasoning_delta(self, start: ReasoningStart, text: str) -> dict[str, object]:
+    def _detail(self, detail: dict[str, object], start: ReasoningStart, choice: _Choice) -> dict[str, object]:
+        finish_detail(detail, start, _path(start), self._losses)
+        detail.setdefault("index", choice.details.setdefault(start.index, len(choice.details)))
+        return detail
+
+    def _reasoning_delta(self, start: ReasoningStart, text: str, choice: _Choice) -> dict[str, object]:
         match start.form:
             case "thinking":
                 thinking: dict[str, object] = {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
                 return {"content": [finish_detail(thinking, start, _path(start), self._losses)]}
             case "reasoning.text" | "reasoning.summary":
                 key = start.form.removeprefix("reasoning.")
-                detail = finish_detail({"type": start.form, key: text}, start, _path(start), self._losses)
+                detail = self._detail({"type": start.form, key: text}, start, choice)
                 return {"reasoning": text, "reasoning_details": [detail]}
             case _:
                 return dict.fromkeys(plain_keys(start.form), text)

@@ -1,0 +1,59 @@
+"""Hostile input: JSON that uses a format's own words in the wrong places, and bytes that were damaged on the way."""
+
+import json
+
+from hypothesis import strategies as st
+
+WORDS = {
+    "openai_chat": [
+        "id", "model", "created", "choices", "index", "delta", "message", "role", "content", "text", "type", "refusal",
+        "reasoning", "reasoning_content", "reasoning_details", "signature", "summary", "data", "thinking", "tool_calls",
+        "function", "custom", "name", "arguments", "input", "finish_reason", "logprobs", "annotations", "url_citation",
+        "url", "usage", "prompt_tokens", "x_groq", "error", "code", "service_tier", "object", "messages", "tools",
+        "tool_choice", "tool_call_id", "image_url", "file", "file_data", "input_audio", "stop", "response_format",
+        "json_schema", "stream_options", "include_usage", "cache_control", "allowed_tools", "mode", "parameters",
+    ],
+}  # fmt: skip
+VALUES = ["assistant", "user", "tool", "text", "function", "custom", "stop", "error", "reasoning.text",
+          "reasoning.encrypted", "image_url", "file", "input_audio", "thinking", "json_schema", "auto", ""]  # fmt: skip
+
+
+def hostile_values(format_name: str):
+    """Any JSON value built of the words of the format."""
+    leaves = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.sampled_from([0, 1, -1, 127, 2**70, -(2**63), 1.5, 1e300]),
+        st.sampled_from(VALUES + WORDS[format_name]),
+    )
+    keys = st.sampled_from(WORDS[format_name])
+    return st.recursive(
+        leaves,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=5),
+        max_leaves=25,
+    )
+
+
+def hostile_objects(format_name: str):
+    """Top-level objects, with the keys that lead deepest into a decoder."""
+    values = hostile_values(format_name)
+    choice = st.dictionaries(st.sampled_from(["index", "delta", "message", "finish_reason", "logprobs"]), values)
+    inner = st.dictionaries(st.sampled_from(WORDS[format_name]), values, max_size=6)
+    whole = st.fixed_dictionaries(
+        {"choices": st.lists(choice | st.fixed_dictionaries({"delta": inner, "message": inner}), max_size=3)}
+    )
+    optional = dict.fromkeys(("tools", "tool_choice", "stop", "response_format", "stream_options", "metadata"), values)
+    messages = st.lists(inner, max_size=3)
+    asked = st.fixed_dictionaries({"model": st.just("m"), "messages": messages}, optional=optional)
+    return st.one_of(inner, whole, asked).map(lambda value: json.dumps(value).encode())
+
+
+@st.composite
+def damaged(draw, data: bytes):
+    """`data` with a piece cut out, doubled or overwritten."""
+    start = draw(st.integers(0, len(data)))
+    end = draw(st.integers(start, min(len(data), start + 40)))
+    piece = draw(
+        st.sampled_from([b"", b"\x00", b"\xff\xfe", b"}", b'"', b"\n\n", b"data: {", b"[DONE]", data[start:end] * 2])
+    )
+    return data[:start] + piece + data[end:]
