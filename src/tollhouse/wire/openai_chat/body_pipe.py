@@ -98,10 +98,11 @@ class BodyPipe:
             current = self._answer.get(name)
             if not isinstance(current, str):
                 return None
-            found = member_bytes(body, name, msgspec.json.encode(current))
+            encoded_current = msgspec.json.encode(current)
+            found = member_bytes(body, name, encoded_current)
             if not found:
                 return None
-            body = body.replace(found, found[: found.index(b":") + 1] + bytes(value))
+            body = body.replace(found, found.removesuffix(encoded_current) + bytes(value))
         return body
 
 
