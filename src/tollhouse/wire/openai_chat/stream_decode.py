@@ -34,6 +34,7 @@ class ChatStreamDecoder:
         self._choices: dict[int, ChoiceDecoder] = {}
         self._started = False
         self._done = False
+        self._ended = False
         self._id: str | None = None
         self._model: str | None = None
         self._created: int | None = None
@@ -47,38 +48,43 @@ class ChatStreamDecoder:
 
     def feed(self, data: bytes) -> list[StreamEvent]:
         """Events that `data` completes. Raises FaultError on an error frame, garbled or oversized input."""
-        return self._collect(self._feed(data))
+        self._raise_held()
+        events: list[StreamEvent] = []
+        try:
+            events.extend(self._feed(data))
+        except FaultError as error:
+            self._fault = error
+            if not events:
+                raise
+        return events
 
     def flush(self) -> list[StreamEvent]:
         """Events left at the end of the stream. Raises FaultError when the answer was cut short."""
-        return self._collect(self._flush())
+        self._raise_held()
+        return list(self._flush())
 
-    def _collect(self, events: Iterator[StreamEvent]) -> list[StreamEvent]:
+    def _raise_held(self) -> None:
         if self._fault is not None:
             raise self._fault
-        collected: list[StreamEvent] = []
-        try:
-            collected.extend(events)
-        except FaultError as error:
-            self._fault = error
-            if not collected:
-                raise
-        return collected
 
     def _feed(self, data: bytes) -> Iterator[StreamEvent]:
         for frame in self._reader.feed(data):
             yield from self._frame(frame)
 
     def _flush(self) -> Iterator[StreamEvent]:
+        self._ended = True
         for frame in self._reader.flush():
             yield from self._frame(frame)
         if self._done:
             return
         if not self._started:
             unreadable_answer("The provider's stream ended before an answer began.")
-        if any(choice.raw_finish is None for choice in self._choices.values()):
+        if not self._is_complete():
             unreadable_answer("The provider's stream ended in the middle of the answer.")
         yield from self._finish()
+
+    def _is_complete(self) -> bool:
+        return self._started and all(choice.raw_finish is not None for choice in self._choices.values())
 
     def _frame(self, frame: Frame) -> Iterator[StreamEvent]:
         data = None if frame.data is None else frame.data.strip()
@@ -92,6 +98,8 @@ class ChatStreamDecoder:
         try:
             chunk = parse(data)
         except ValueError as error:
+            if self._ended and self._is_complete():
+                return  # only what comes after the answer was cut off
             unreadable_answer("The provider sent a frame that is not valid JSON.", str(error))
         if not is_object(chunk):
             unreadable_answer("The provider sent a frame that is not a JSON object.")
