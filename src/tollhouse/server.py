@@ -28,7 +28,7 @@ from tollhouse.http.cors import Cors
 from tollhouse.http.door import Door, Readiness
 from tollhouse.http.limits import Limits
 from tollhouse.http.serving import server_config
-from tollhouse.http.workers import Workers
+from tollhouse.http.workers import Workers, end_with_parent
 from tollhouse.observe.logs import Log, Redaction
 from tollhouse.observe.metrics import MULTIPROCESS_VARIABLE, Metrics
 from tollhouse.relay.admission import Admission, Authenticator
@@ -181,6 +181,7 @@ class _Server(uvicorn.Server):
 async def serve(settings: Settings, listener: socket.socket, announce: Callable[[], None] | None = None) -> None:
     """Wire a gateway and serve it on `listener` until SIGTERM or SIGINT."""
     gateway = await Gateway.wire(settings, os.environ)
+    end_with_parent(asyncio.get_running_loop())
     try:
         await _Server(gateway, announce).serve([listener])
     finally:

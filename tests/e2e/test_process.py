@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from support.process import GatewayProcess
+from tollhouse.money.amount import parse_usd
 
 
 @pytest.fixture
@@ -34,6 +35,11 @@ def tollhouse(*arguments: str) -> Any:
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def balance(process: GatewayProcess, workspace: str = "demo") -> int:
+    """In nano-USD, as the command line shows it."""
+    return parse_usd(tollhouse("credits", "show", workspace, "--data-dir", str(process.data_dir))["balance_usd"])
 
 
 def test_a_fresh_start_prints_calls_that_answer_and_a_later_one_prints_the_same_key(
@@ -80,8 +86,7 @@ def test_a_stream_that_outlasts_the_drain_is_cut_settled_and_the_exit_is_clean(
     ended = [line for line in process.log_lines() if line["event"] == "call"]
     assert [line["status"] for line in ended] == ["aborted"]
     assert ended[0]["cost_nano_usd"] > 0
-    purse = tollhouse("credits", "show", "demo", "--data-dir", str(process.data_dir))
-    assert purse["balance_nano_usd"] == 5 * 10**9 - ended[0]["cost_nano_usd"]
+    assert balance(process) == 5 * 10**9 - ended[0]["cost_nano_usd"]
 
 
 def test_what_was_answered_survives_a_kill(serve: Callable[..., GatewayProcess]) -> None:
@@ -93,9 +98,8 @@ def test_what_was_answered_survives_a_kill(serve: Callable[..., GatewayProcess])
         spent += round(usage["cost"] * 10**9)
     process.signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    purse = tollhouse("credits", "show", "demo", "--data-dir", str(process.data_dir))
     assert spent > 0
-    assert purse["balance_nano_usd"] == 5 * 10**9 - spent
+    assert balance(process) == 5 * 10**9 - spent
     assert serve().post("simulator/script/text=5").status == 200
 
 
@@ -104,7 +108,7 @@ def test_the_command_line_works_beside_a_running_gateway(serve: Callable[..., Ga
     folder = ("--data-dir", str(process.data_dir))
     made = tollhouse("keys", "create", "--workspace", "acme", "--credit", "2", *folder)
     assert made["workspace"] == "acme"
-    assert tollhouse("credits", "show", "acme", *folder)["balance_nano_usd"] == 2 * 10**9
+    assert balance(process, "acme") == 2 * 10**9
     (process.data_dir / "demo-key").write_text(made["key"] + "\n")
     assert process.post("simulator/script/text=5").status == 200
     tollhouse("keys", "revoke", made["id"], *folder)
@@ -124,10 +128,18 @@ def test_two_workers_share_the_port_the_folder_and_the_purse(serve: Callable[...
         answer.read()
     ended = [line for line in process.log_lines() if line["event"] == "call"]
     assert len(ended) == 20
-    purse = tollhouse("credits", "show", "demo", "--data-dir", str(process.data_dir))
-    assert purse["balance_nano_usd"] == 5 * 10**9 - sum(line["cost_nano_usd"] for line in ended)
+    assert balance(process) == 5 * 10**9 - sum(line["cost_nano_usd"] for line in ended)
     process.signal(signal.SIGTERM)
     assert process.wait() == 0
+
+
+def test_workers_do_not_outlive_a_parent_that_was_killed(serve: Callable[..., GatewayProcess]) -> None:
+    process = serve("--workers", "2")
+    process.signal(signal.SIGKILL)
+    # It ends when the last worker has closed the pipe that they all print to.
+    assert process.wait() == -signal.SIGKILL
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", process.port), timeout=5)
 
 
 @pytest.mark.parametrize(

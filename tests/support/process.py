@@ -25,11 +25,12 @@ class GatewayProcess:
             self._process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env={**kept, **(environ or {})}
             )
+        self._connections: list[HTTPConnection | HTTPResponse] = []
         self.output = ""
         self._told = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        assert self._told.wait(60), f"it did not start: {self.log()}"
+        assert self._told.wait(30), f"it did not start: {self.log()}"
         found = re.search(r"http://127\.0\.0\.1:(\d+)", self.output)
         assert found, f"it did not start: {self.output}{self.log()}"
         self.port = int(found.group(1))
@@ -45,10 +46,13 @@ class GatewayProcess:
     def post(self, model: str, *, stream: bool = False, path: str = "/api/v1/chat/completions") -> HTTPResponse:
         """A chat call; the answer's body is left to read."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        self._connections.append(connection)
         body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello!"}], "stream": stream})
         headers = {"Authorization": f"Bearer {self.demo_key()}", "Content-Type": "application/json"}
         connection.request("POST", path, body, headers)
-        return connection.getresponse()
+        response = connection.getresponse()
+        self._connections.append(response)
+        return response
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -63,6 +67,8 @@ class GatewayProcess:
 
     def kill(self) -> None:
         """End it at once, if it still runs."""
+        for connection in self._connections:
+            connection.close()
         if self._process.poll() is None:
             self._process.kill()
         self.wait()

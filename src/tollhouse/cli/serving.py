@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import sys
 
 from tollhouse import server
 from tollhouse.catalog.entries import Catalog
@@ -43,6 +44,8 @@ def _serve(args: argparse.Namespace) -> int:
 
     def announce(url: str) -> None:
         print_text(greeting(url, key, _example_model(catalog)))
+        # Into a pipe or a file, Python would keep it back until the end.
+        sys.stdout.flush()
 
     return server.run(settings, announce)
 

@@ -1,6 +1,8 @@
 """Workers: several processes that serve one listening socket, replaced when one dies, stopped together."""
 
+import asyncio
 import multiprocessing
+import os
 import signal
 import socket
 import time
@@ -11,6 +13,20 @@ from types import FrameType
 
 _QUICK_DEATH_S = 5.0
 _MOST_QUICK_DEATHS = 3
+
+
+def end_with_parent(loop: asyncio.AbstractEventLoop) -> None:
+    """Have this process drain when the one that started it is gone, so that no orphan keeps the port."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    sentinel = parent.sentinel
+
+    def gone() -> None:
+        loop.remove_reader(sentinel)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(sentinel, gone)
 
 
 class Workers:
