@@ -75,7 +75,7 @@ def paths_since(running: RunningGateway, before: int) -> list[str]:
         "reset",
         "html",
         "empty",
-        "body=openai",
+        "body=message",
         "bad_json=0",
         "garbage",
         "encoding=bad_gzip",
