@@ -22,7 +22,7 @@ from tollhouse.ir.fold import fold, unfold
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.parts import Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from tollhouse.ir.request import ChatRequest, Message
-from tollhouse.ir.response import ChatResponse, FinishReason
+from tollhouse.ir.response import ChatResponse, Choice, FinishReason
 from tollhouse.wire.format import WireFormat
 from tollhouse.wire.registry import FORMATS
 
@@ -228,6 +228,22 @@ def test_law_5_what_is_no_object_is_a_fault(fmt: WireFormat, body: bytes) -> Non
         _decode_stream(fmt, b"data: " + body + b"\n\n")
     with pytest.raises(FaultError):
         _decode_request(fmt, body)
+
+
+@every_format
+@pytest.mark.parametrize("depth", [100, 500, 600, 950, 5000])
+def test_law_5_deep_nesting_is_a_fault_or_a_value(fmt: WireFormat, depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    body = fmt.encode_response(ChatResponse(id="a", choices=(Choice(parts=(TextPart(text="Hi"),)),)), [])
+    body = body[:-1] + b',"x_deep":' + deep + b"}"
+    answer, _ = _attempt(fmt.decode_response, body)
+    if answer is not None:
+        assert answer.extensions == fmt.decode_response(fmt.encode_response(answer, [])).extensions
+    _attempt(_decode_stream, fmt, b"data: " + body + b"\n\ndata: " + body + b"\n\ndata: [DONE]\n\n")
+    request, _ = _attempt(_decode_request, fmt, b'{"model":"m","messages":[],"x_deep":' + deep + b"}")
+    if request is not None:
+        fmt.encode_request(request, [])
+    assert (answer is None) == (request is None) == (depth > 512)
 
 
 @every_format

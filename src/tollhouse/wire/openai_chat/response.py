@@ -9,7 +9,7 @@ from tollhouse.ir.loss import Loss
 from tollhouse.ir.parts import OpaquePart, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from tollhouse.ir.plain import is_array, is_object
 from tollhouse.ir.response import ChatResponse, Choice, has_tool_calls
-from tollhouse.wire.fields import Fields, parse, render, unreadable_answer
+from tollhouse.wire.fields import Fields, parse_answer, render, unreadable_answer
 from tollhouse.wire.leftovers import Losses, kept
 from tollhouse.wire.openai_chat.chunk import find_usage
 from tollhouse.wire.openai_chat.citations import (
@@ -32,7 +32,7 @@ def decode_response(body: bytes) -> ChatResponse:
     """The answer that `body` says. Raises FaultError (provider_unavailable, or what an error object in it means) when
     it is no answer of this format."""
     try:
-        value = parse(body)
+        value = parse_answer(body)
     except ValueError as error:
         unreadable_answer("The provider's answer is not valid JSON.", str(error))
     if not is_object(value):

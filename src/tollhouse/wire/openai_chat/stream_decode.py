@@ -6,7 +6,7 @@ from tollhouse.ir.events import AnswerExtend, AnswerStart, StreamEvent, UsageRep
 from tollhouse.ir.fault import FaultError
 from tollhouse.ir.plain import is_object
 from tollhouse.ir.usage import Usage
-from tollhouse.wire.fields import Fields, parse, render, unreadable_answer
+from tollhouse.wire.fields import Fields, parse_answer, render, unreadable_answer
 from tollhouse.wire.framing import MAX_FRAME_BYTES, Frame, SseReader
 from tollhouse.wire.leftovers import kept
 from tollhouse.wire.openai_chat.chunk import find_usage
@@ -96,7 +96,7 @@ class ChatStreamDecoder:
             yield from self._finish()
             return
         try:
-            chunk = parse(data)
+            chunk = parse_answer(data)
         except ValueError as error:
             if self._ended and self._is_complete():
                 return  # only what comes after the answer was cut off
