@@ -4,6 +4,7 @@ import pytest
 
 from support.callers import FACES, HPP, HYPERINFER, USER, VOLTAGE, VOLTAGE_LOCAL, Face, Reply, ask, chat
 from support.gateway import RunningGateway
+from tollhouse.accounts import keys
 
 MODEL = "simulator/script/text=3"
 BY_HEADER = [(face, header) for face in FACES for header in face.key_headers]
@@ -34,7 +35,7 @@ def test_each_key_header_alone_opens_chat_and_models(gateway: RunningGateway, fa
 @pytest.mark.row(3, 119)
 @pytest.mark.parametrize("face", FACES, ids=lambda f: f.name)
 def test_no_key_and_unknown_keys_are_refused_in_the_same_words(gateway: RunningGateway, face: Face) -> None:
-    unknown = gateway.key()[:-1] + "x"
+    unknown = keys.new_key(bytes(32))
     tries = [{}, face.auth("th-nonsense"), face.auth(unknown), {"authorization": "Basic eDp5"}]
     for method, path in (("POST", face.chat), ("GET", face.models)):
         if face is HYPERINFER and path == face.models:

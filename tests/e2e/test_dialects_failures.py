@@ -329,7 +329,7 @@ def test_keys_prompts_and_credentials_are_in_no_log_and_no_error(
         seen.append(chat(gateway, face, key, "simulator/echo", messages=messages, temperature=CANARY).body)
         seen.append(chat(gateway, face, key, "simulator/echo", messages=[{"role": CANARY, "content": "x"}]).body)
         seen.append(ask(gateway, "POST", face.chat, face.auth(key), b'{"model": "' + CANARY.encode()).body)
-        seen.append(chat(gateway, face, key[:-1] + "x", "simulator/echo", messages=messages).body)
+        seen.append(chat(gateway, face, key + "x", "simulator/echo", messages=messages).body)
     shown = b"\n".join(seen).decode() + gateway.log()
     assert gateway.log()
     assert len(seen) > 20
