@@ -200,6 +200,18 @@ def test_an_error_object_is_a_fault_before_and_amid_content(error: object, kind:
             assert pipe.has_content is bool(before)
 
 
+def test_an_event_named_error_is_a_fault() -> None:
+    data = stream(*words(2)[:-1], done=False) + b'event: error\ndata: {"message":"x","code":529}\n\n'
+    assert fault(data) is FaultKind.PROVIDER_OVERLOADED
+
+
+def test_a_leading_chunk_without_names_is_not_taken_for_the_head() -> None:
+    lead = {"choices": [], "created": 0, "id": "", "model": "", "object": "", "prompt_filter_results": [{"x": 1}]}
+    got = events(passed(opened(MODEL, usage=True), stream(lead, *words(40))))
+    assert got[:-1] == [{**value, "model": "acme/large"} for value in (lead, *words(40))]
+    assert (got[-1]["id"], got[-1]["created"], got[-1]["model"]) == ("chatcmpl-9", 1763, "acme/large")
+
+
 def test_an_error_beside_choices_is_a_fault() -> None:
     broken = {**chunk({"content": ""}, "error"), "error": {"code": 502, "message": "gone"}}
     assert fault(stream(*words(2)[:-1], broken)) is FaultKind.PROVIDER_UNAVAILABLE

@@ -67,7 +67,7 @@ class Passthrough(StreamPipe):
 class Patched(Passthrough):
     """Another id or model in every chunk; all else verbatim.
 
-    Both are the same in all chunks of a stream, so their very bytes are learned from the first and replaced. Inside
+    Both are the same in all chunks of a stream, so their very bytes are learned from one and replaced. Inside
     of a text those bytes cannot stand, since its quotes are escaped; where they do not stand exactly once, the chunk
     is cut and joined instead.
     """
@@ -90,7 +90,7 @@ class Patched(Passthrough):
         return self._joined(frame, self._changes) if replaced is None else replaced
 
     def _take(self, frame: Frame, chunk: Plain) -> bytes:
-        if not self._needles:
+        if self._replaced(frame.raw) is None:
             self._needles = self._learn_needles(frame)
         return super()._take(frame, chunk)
 
@@ -120,7 +120,7 @@ def member_bytes(raw: bytes, name: str, value: bytes) -> bytes:
 
 def _matters(data: bytes) -> bool:
     """Whether a chunk may hold a finish reason, usage or an error, or is no object."""
-    if not (data.startswith(b"{") and data.endswith(b"}")) or b'"error"' in data:
+    if not (data.startswith(b"{") and data.endswith(b"}")) or data.find(b'"error"') >= 0:
         return True
     return _set(data, b'"finish_reason"') or _set(data, b'"usage"')
 

@@ -18,8 +18,9 @@ from tollhouse.wire.openai_chat.chunk import (
     part_of,
     read_chunk,
 )
+from tollhouse.wire.openai_chat.fault import decode_stream_fault
 from tollhouse.wire.openai_chat.finish import decode_finish
-from tollhouse.wire.openai_chat.template import NO_TEMPLATE, learn_template
+from tollhouse.wire.openai_chat.template import BACKSLASH, NO_TEMPLATE, QUOTE, learn_template
 from tollhouse.wire.openai_chat.usage import encode_usage
 from tollhouse.wire.scan import join_object
 
@@ -108,7 +109,8 @@ class StreamPipe(ABC):
         for raw in raws:
             if raw.startswith(prefix) and raw.endswith(suffix):
                 between = raw[len(prefix) : -len(suffix)]
-                if text := template.text_in(between):
+                plain = QUOTE not in between and BACKSLASH not in between
+                if text := between if plain else template.text_in(between):
                     self.received_bytes += len(text)
                     out.append(raw if template.same else template.rendered(between))
                     continue
@@ -131,7 +133,8 @@ class StreamPipe(ABC):
         if self._done is not None:
             self._read_late(data)
             return b""
-        if self._head is not None and self.has_content and (patched := self._swift(frame)) is not None:
+        swift = self.has_content and self._head is not None and frame.event != b"error"
+        if swift and (patched := self._swift(frame)) is not None:
             self.received_bytes += max(0, len(frame.raw) - self._skeleton_bytes)
             return patched
         return self._decode(_terminated(frame), data)
@@ -142,11 +145,14 @@ class StreamPipe(ABC):
 
     def _decode(self, frame: Frame, data: bytes) -> bytes:
         chunk = read_chunk(data)
-        if self._head is None:
-            fields = _fields_decoder.decode(data)
-            self._head = {name: fields[name] for name in _HEAD if name in fields}
+        if frame.event == b"error":
+            raise FaultError(decode_stream_fault(chunk))
         self._note_usage(chunk)
         choices = choices_of(chunk)
+        # Azure's leading chunk has no choices, and an empty id and model (recorded 2025): a better one may follow.
+        if self._head is None or (choices and not self._open):
+            fields = _fields_decoder.decode(data)
+            self._head = {name: fields[name] for name in _HEAD if name in fields}
         if not choices and chunk.get("usage"):
             self._usage_frame = frame
             return b""

