@@ -130,12 +130,10 @@ def test_probes_keep_the_contracts_two_names() -> None:
     assert health is not None
     assert ready is not None
     assert health.alive() == b'{"status":"ok"}'
-    assert ready.ready(books_ok=True, limits_ok=True) == b'{"status":"ok","checks":{"redis":"ok","postgres":"ok"}}'
-    assert (
-        ready.ready(books_ok=False, limits_ok=True)
-        == b'{"status":"degraded","checks":{"redis":"ok","postgres":"down"}}'
-    )
-    assert (
-        ready.ready(books_ok=True, limits_ok=False)
-        == b'{"status":"degraded","checks":{"redis":"down","postgres":"ok"}}'
-    )
+    for books_ok, limits_ok, draining, body in (
+        (True, True, False, b'{"status":"ok","checks":{"redis":"ok","postgres":"ok"}}'),
+        (False, True, False, b'{"status":"degraded","checks":{"redis":"ok","postgres":"down"}}'),
+        (True, False, False, b'{"status":"degraded","checks":{"redis":"down","postgres":"ok"}}'),
+        (True, True, True, b'{"status":"degraded","checks":{"redis":"ok","postgres":"ok"}}'),
+    ):
+        assert ready.ready(books_ok=books_ok, limits_ok=limits_ok, draining=draining) == body

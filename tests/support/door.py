@@ -41,7 +41,7 @@ class PlainProbes:
     def alive(self) -> bytes:
         return b'{"status":"ok"}'
 
-    def ready(self, *, books_ok: bool, limits_ok: bool) -> bytes:
+    def ready(self, *, books_ok: bool, limits_ok: bool, draining: bool) -> bytes:
         return msgspec.json.encode({"books": books_ok, "limits": limits_ok})
 
 

@@ -20,14 +20,15 @@ class Operation(enum.Enum):
 
 
 class Probes(Protocol):
-    """The bodies of the HEALTH and READY routes; the statuses are 200, and 503 for READY with a dependency down."""
+    """The bodies of the HEALTH and READY routes; the statuses are 200, and 503 for READY when it is not ready."""
 
     def alive(self) -> bytes:
         """The body of an answer that touches no dependency."""
         ...
 
-    def ready(self, *, books_ok: bool, limits_ok: bool) -> bytes:
-        """The body that names what is up and what is down: the ledger's store, and the one of limits and caches."""
+    def ready(self, *, books_ok: bool, limits_ok: bool, draining: bool) -> bytes:
+        """The body that names what is up and what is down: the ledger's store, and the one of limits and caches.
+        A gateway that is `draining` is not ready either."""
         ...
 
 

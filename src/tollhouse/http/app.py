@@ -137,8 +137,10 @@ class DoorApp:
 
     async def _ready(self, route: Route) -> Worded:
         state = await self._door.readiness()
-        ready = state.books_ok and state.limits_ok and not self._draining
-        body = b"" if route.probes is None else route.probes.ready(books_ok=state.books_ok, limits_ok=state.limits_ok)
+        books_ok, limits_ok, draining = state.books_ok, state.limits_ok, self._draining
+        ready = books_ok and limits_ok and not draining
+        probes = route.probes
+        body = b"" if probes is None else probes.ready(books_ok=books_ok, limits_ok=limits_ok, draining=draining)
         return Worded(status=200 if ready else 503, body=body)
 
     async def _answer_elsewhere(

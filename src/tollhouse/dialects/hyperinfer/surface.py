@@ -66,10 +66,11 @@ class HyperInferProbes:
         """Always the same: no dependency is asked."""
         return b'{"status":"ok"}'
 
-    def ready(self, *, books_ok: bool, limits_ok: bool) -> bytes:
-        """What is up and what is down."""
+    def ready(self, *, books_ok: bool, limits_ok: bool, draining: bool) -> bytes:
+        """What is up and what is down; a gateway that is being stopped is degraded with all of it up."""
+        status = "ok" if books_ok and limits_ok and not draining else "degraded"
         checks = Checks(redis="ok" if limits_ok else "down", postgres="ok" if books_ok else "down")
-        return msgspec.json.encode(Readiness(status="ok" if books_ok and limits_ok else "degraded", checks=checks))
+        return msgspec.json.encode(Readiness(status=status, checks=checks))
 
 
 def _probe(path: str, operation: Operation) -> Route:
