@@ -6,6 +6,7 @@ import errno
 import functools
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -67,7 +68,8 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
             undo.push_async_callback(store.close)
             simulator = await start_simulator()
             undo.push_async_callback(simulator.stop)
-            loaded = load_catalog(settings.catalog, environ, [form.name for form in FORMATS], simulator.url)
+            formats = [form.name for form in FORMATS]
+            loaded = load_catalog(settings.catalog, environ, formats, simulator.url if settings.demo else None)
             log = Log(settings.log_level, Redaction(_secrets(loaded.catalog)), log_to, settings.key_prefix)
             log.adopt()
             left_out = summarise_left_out(loaded.left_out)
@@ -201,6 +203,7 @@ def run(settings: Settings, announce: Callable[[str], None] | None = None) -> in
         return 1
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    _raise_file_limit()
     with listener:
         if settings.workers == 1:
             say = None if announce is None else functools.partial(announce, url)
@@ -211,6 +214,12 @@ def run(settings: Settings, announce: Callable[[str], None] | None = None) -> in
         with tempfile.TemporaryDirectory(prefix="tollhouse-metrics-") as folder:
             os.environ[MULTIPROCESS_VARIABLE] = folder
             return Workers(settings.workers, functools.partial(_work, settings), listener).run()
+
+
+def _raise_file_limit() -> None:
+    """Every connection is an open file, and the usual soft limit of 1,024 is far below what the door admits."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _work(settings: Settings, listener: socket.socket) -> None:

@@ -25,7 +25,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """All that an operator can set; each also as `TOLLHOUSE_<NAME>`. Sizes in bytes, durations in seconds.
 
     The environment beats the file, a command-line flag beats both. `catalog` None means the catalogue that is
-    shipped. `cors_origins` empty turns CORS off. `trusted_proxies` are networks whose X-Forwarded-* headers count.
+    shipped. `demo` gives an empty data folder a workspace to try, and lets the simulator stand in for providers
+    that are not configured. `cors_origins` empty turns CORS off. `trusted_proxies` are networks whose X-Forwarded-*
+    headers count.
     """
 
     data_dir: Path = Path("data")

@@ -31,7 +31,8 @@ def add_catalogue(commands: Commands) -> None:
 
 def load_for(settings: Settings) -> Loaded:
     """The catalogue as `serve` would load it. Raises CatalogError."""
-    return load_catalog(settings.catalog, os.environ, [form.name for form in FORMATS], _SIMULATOR_URL)
+    simulator_url = _SIMULATOR_URL if settings.demo else None
+    return load_catalog(settings.catalog, os.environ, [form.name for form in FORMATS], simulator_url)
 
 
 def _models(args: argparse.Namespace) -> int:

@@ -55,6 +55,14 @@ class Closing:
         self._log = log
         self._clock_s = clock_s
 
+    def opened(self) -> None:
+        """A call has come; `closed` follows however it ends."""
+        self._metrics.in_flight(1)
+
+    def closed(self) -> None:
+        """The call has been answered, or there is nobody left to answer."""
+        self._metrics.in_flight(-1)
+
     async def settle(self, progress: Progress, status: Status, fault: Fault | None = None) -> Answered:
         """Charge what was received and keep the record; durable on return. Raises FaultError (books_unavailable).
 

@@ -37,6 +37,7 @@ class Relay:
         progress = Progress(call=call, trail=[])
         departure = Departure(caller)
         started = False
+        self._closing.opened()
         try:
             await self._open(progress, departure)
             opened = progress.opened
@@ -59,6 +60,7 @@ class Relay:
             await self._fail(progress, caller, BROKEN, started=started)
         finally:
             caller.on_gone(None)
+            self._closing.closed()
 
     async def _open(self, progress: Progress, departure: Departure) -> None:
         call = progress.call
