@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from support.chat_pipes import TIDY, USAGE, chunk, events, opened, passed, stream, words
 from tollhouse.ir.usage import Usage
@@ -49,6 +51,20 @@ def test_usage_comes_as_an_estimate_where_the_provider_gives_none() -> None:
     got = events(passed(pipe, stream(*words(2))))
     assert pipe.usage is None
     assert (got[-1]["usage"]["prompt_tokens"], got[-1]["usage"]["completion_tokens"]) == (7, 3)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["content", "reasoning"]), st.text(max_size=6)), max_size=20),
+    st.integers(1, 300),
+    st.booleans(),
+    st.sampled_from(["\n", "\r\n"]),
+)
+@settings(max_examples=80)
+def test_every_text_arrives_whatever_the_split(texts: list[tuple[str, str]], step: int, spaced: bool, end: str) -> None:
+    data = stream(*(chunk({name: text}) for name, text in texts), chunk({}, "stop"), spaced=spaced, end=end)
+    got = events(passed(opened(TIDY), data, step))
+    assert deltas(got) == [ROLE["delta"], *({name: text} for name, text in texts if text)]
+    assert all(value["id"] == "gen-1" and value["model"] == "acme/large" for value in got)
 
 
 def test_usage_comes_once_at_the_end_wherever_it_was() -> None:

@@ -29,6 +29,7 @@ CUT = b'[{"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}]'
 """The choices of the frame that ends a stream which the gateway itself has cut."""
 
 _LESSONS = 24
+_MAX_LESSON_BYTES = 16 * 1024
 _MAX_LEAD_BYTES = 1 << 20
 _HEAD = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 
@@ -174,7 +175,7 @@ class StreamPipe(ABC):
         self.finish_reason = "length"
 
     def _learn(self, frame: Frame, chunk: Plain) -> None:
-        if self._lessons:
+        if self._lessons and len(frame.raw) <= _MAX_LESSON_BYTES:
             self._lessons -= 1
             self._template = learn_template(frame, chunk, self._render) or self._template
 

@@ -5,7 +5,7 @@ import msgspec
 from tollhouse.wire.format import Answered, AnswerPolicy, Peek
 from tollhouse.wire.framing import Frame, sse_frame
 from tollhouse.wire.openai_chat.chunk import Plain, calls_tools, choices_of, part_of
-from tollhouse.wire.openai_chat.stream_pipe import StreamPipe
+from tollhouse.wire.openai_chat.stream_pipe import DONE, StreamPipe
 from tollhouse.wire.openai_chat.tidying import (
     RawObject,
     encoded,
@@ -71,6 +71,7 @@ class Tidy(StreamPipe):
     def _last_frames(self, answered: Answered) -> bytes:
         del answered
         ended = self._done is not None
+        self._done = DONE  # in our own framing, like every other frame
         indexes = sorted(self._begun | self._reasons.keys()) or [0]
         out = [self._role_frame(index) for index in indexes if index not in self._begun]
         for index in indexes:
