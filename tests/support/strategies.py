@@ -63,7 +63,10 @@ def extensions(own: str | None = None):
     return st.one_of(st.just({}), st.just({}), filled)
 
 
-cache_controls = st.one_of(st.none(), st.none(), st.builds(CacheControl, ttl=st.sampled_from([None, "1h"])))
+_breakpoints = st.builds(
+    CacheControl, ttl=st.sampled_from([None, "1h"]), said_in=st.sampled_from([None, *FORMAT_NAMES])
+)
+cache_controls = st.one_of(st.none(), st.none(), _breakpoints)
 _media_urls = st.builds(MediaUrl, url=ids.map("https://example.org/{}.png".format))
 _media_data = st.builds(MediaData, data=st.sampled_from(["iVBORw0KGgo=", "AAAA"]), media_type=st.just("image/png"))
 _media_ids = st.builds(MediaId, id=ids)
@@ -80,7 +83,9 @@ _citations = st.builds(
 
 
 def text_parts(own: str | None = None):
-    return st.builds(TextPart, text=texts, cache_control=cache_controls, extensions=extensions(own))
+    return st.builds(
+        TextPart, text=texts, item_id=_maybe(ids), cache_control=cache_controls, extensions=extensions(own)
+    )
 
 
 _answer_texts = st.builds(
@@ -155,7 +160,7 @@ _answered = st.one_of(text_parts(), refusal_parts, reasoning_parts(), tool_call_
 
 @st.composite
 def messages(draw):
-    role = draw(st.sampled_from(["system", "developer", "user", "assistant", "tool"]))
+    role = draw(st.sampled_from(["system", "developer", "user", "user", "assistant", "assistant", "tool"]))
     parts = {"system": text_parts(), "developer": text_parts(), "user": _said, "assistant": _answered}
     return Message(
         role=role,

@@ -34,7 +34,7 @@ PROVIDER_KINDS = {FaultKind.PROVIDER_UNAVAILABLE}
 
 every_format = pytest.mark.parametrize("fmt", FORMATS, ids=lambda fmt: fmt.name)
 examples = settings(
-    max_examples=50,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -284,7 +284,7 @@ def test_the_strategies_make_every_kind_of_part_and_event() -> None:
     events: Counter[str] = Counter()
 
     @given(request=requests, response=responses())
-    @examples
+    @settings(examples, max_examples=200)
     def collect(request: ChatRequest, response: ChatResponse) -> None:
         parts.update(type(part).__name__ for message in request.messages for part in message.parts)
         parts.update(type(part).__name__ for choice in response.choices for part in choice.parts)

@@ -34,6 +34,7 @@ class TextStart(msgspec.Struct, frozen=True, kw_only=True, tag="text_start"):
 
     choice: int = 0
     index: int
+    item_id: str | None = None
     extensions: Extensions = {}
 
 
@@ -66,6 +67,7 @@ class RefusalStart(msgspec.Struct, frozen=True, kw_only=True, tag="refusal_start
 
     choice: int = 0
     index: int
+    item_id: str | None = None
     extensions: Extensions = {}
 
 

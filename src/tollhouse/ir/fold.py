@@ -97,10 +97,13 @@ class _Growing:
                     text=text,
                     citations=tuple(self.citations),
                     logprobs=tuple(self.logprobs),
+                    item_id=start.item_id,
                     extensions=start.extensions,
                 )
             case RefusalStart():
-                return RefusalPart(text=text, logprobs=tuple(self.logprobs), extensions=start.extensions)
+                return RefusalPart(
+                    text=text, logprobs=tuple(self.logprobs), item_id=start.item_id, extensions=start.extensions
+                )
             case ReasoningStart():
                 return ReasoningPart(
                     text=text,
@@ -246,14 +249,14 @@ def unfold_part(choice: int, index: int, part: Part) -> Iterator[StreamEvent]:
     """The events of one part, which fold to it; cache breakpoints belong to requests and are left out."""
     match part:
         case TextPart():
-            yield TextStart(choice=choice, index=index, extensions=part.extensions)
+            yield TextStart(choice=choice, index=index, item_id=part.item_id, extensions=part.extensions)
             if part.text or part.logprobs:
                 yield TextDelta(choice=choice, index=index, text=part.text, logprobs=part.logprobs)
             for citation in part.citations:
                 yield TextCitation(choice=choice, index=index, citation=citation)
             yield TextEnd(choice=choice, index=index)
         case RefusalPart():
-            yield RefusalStart(choice=choice, index=index, extensions=part.extensions)
+            yield RefusalStart(choice=choice, index=index, item_id=part.item_id, extensions=part.extensions)
             if part.text or part.logprobs:
                 yield RefusalDelta(choice=choice, index=index, text=part.text, logprobs=part.logprobs)
             yield RefusalEnd(choice=choice, index=index)

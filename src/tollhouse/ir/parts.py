@@ -12,10 +12,15 @@ ToolCallKind = Literal["function", "custom"]
 
 
 class CacheControl(msgspec.Struct, frozen=True, kw_only=True):
-    """A cache breakpoint after the part or tool that carries it. `ttl` is the vendor's own text, such as "1h"."""
+    """A cache breakpoint after the part or tool that carries it. `ttl` is the vendor's own text, such as "1h".
+
+    said_in: the format in which the caller said it. A format of which only some providers know breakpoints writes
+    back its own and no others: the rest would refuse the request.
+    """
 
     type: str = "ephemeral"
     ttl: str | None = None
+    said_in: str | None = None
 
 
 class MediaUrl(msgspec.Struct, frozen=True, kw_only=True, tag="url"):
@@ -59,11 +64,15 @@ class Citation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TextPart(msgspec.Struct, frozen=True, kw_only=True, tag="text"):
-    """Visible text. `logprobs` are plain `{token, logprob, bytes, top_logprobs}` objects, one per token."""
+    """Visible text. `logprobs` are plain `{token, logprob, bytes, top_logprobs}` objects, one per token.
+
+    `item_id` names the item that carries it, in a format that has items; elsewhere it means nothing and is no loss.
+    """
 
     text: str
     citations: tuple[Citation, ...] = ()
     logprobs: tuple[dict[str, object], ...] = ()
+    item_id: str | None = None
     cache_control: CacheControl | None = None
     extensions: Extensions = {}
 
@@ -73,6 +82,7 @@ class RefusalPart(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
 
     text: str
     logprobs: tuple[dict[str, object], ...] = ()
+    item_id: str | None = None
     cache_control: CacheControl | None = None
     extensions: Extensions = {}
 

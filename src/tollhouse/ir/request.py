@@ -11,7 +11,8 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One turn. Results of tools stand in messages of role `tool`, never beside other parts; system text stands
-    where it was said, at the front or in the middle."""
+    where it was said, at the front or in the middle. Of a format that has items, those of one speaker in a row are
+    one message, with the ids of the items on their parts. `id` means nothing to another format and is no loss."""
 
     role: Role
     parts: tuple[Part, ...] = ()

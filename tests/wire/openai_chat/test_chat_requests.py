@@ -246,6 +246,7 @@ def test_what_does_not_fit_is_refused_by_name(param: str, fields: dict[str, Any]
 
 
 FOREIGN = ReasoningOrigin(format="anthropic_messages", creator="acme")
+HOUR = CacheControl(ttl="1h", said_in="anthropic_messages")
 LOST: dict[str, tuple[ChatRequest, list[str]]] = {
     "another format's payload": (
         _said("assistant", ReasoningPart(text="so", opaque="sig", origin=FOREIGN)),
@@ -277,9 +278,13 @@ LOST: dict[str, tuple[ChatRequest, list[str]]] = {
     "thinking switched off": (ChatRequest(model="m", reasoning=ReasoningSetting(mode="disabled")), ["reasoning.mode"]),
     "a budget": (ChatRequest(model="m", reasoning=ReasoningSetting(budget_tokens=9000)), ["reasoning.budget_tokens"]),
     "a summary": (ChatRequest(model="m", reasoning=ReasoningSetting(summary="auto")), ["reasoning.summary"]),
-    "the id of a message": (
-        ChatRequest(model="m", messages=(Message(role="user", id="i", parts=(TextPart(text="x"),)),)),
-        ["messages[0].id"],
+    "another format's breakpoints": (
+        ChatRequest(
+            model="m",
+            messages=(Message(role="user", id="i", parts=(TextPart(text="x", item_id="j", cache_control=HOUR),)),),
+            tools=(FunctionTool(name="f", cache_control=HOUR),),
+        ),
+        ["messages[0].parts[0].cache_control", "tools[0].cache_control"],
     ),
 }
 
@@ -305,7 +310,9 @@ def test_several_results_become_several_messages() -> None:
 
 
 def test_values_of_other_formats_are_spelt_in_this_one() -> None:
-    document = FilePart(source=MediaText(text="Hé"), filename="a.txt", cache_control=CacheControl())
+    document = FilePart(
+        source=MediaText(text="Hé"), filename="a.txt", cache_control=CacheControl(said_in="openai_chat")
+    )
     body, lost = _encode(
         ChatRequest(
             model="m",

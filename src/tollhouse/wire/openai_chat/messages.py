@@ -19,7 +19,7 @@ from tollhouse.ir.plain import is_array, is_object
 from tollhouse.ir.request import Message, Role
 from tollhouse.wire.fields import Fields
 from tollhouse.wire.leftovers import Losses, kept
-from tollhouse.wire.openai_chat.parts import NAME, THINKING_FORM, decode_content_part, encode_content_part
+from tollhouse.wire.openai_chat.parts import NAME, THINKING_FORM, decode_content_part, encode_content_part, plain_text
 from tollhouse.wire.openai_chat.reasoning import decode_reasoning, encode_reasoning
 from tollhouse.wire.openai_chat.tools import decode_tool_call, encode_tool_call
 
@@ -104,7 +104,6 @@ def encode_messages(messages: Sequence[Message], losses: Losses) -> list[object]
     encoded: list[object] = []
     for number, message in enumerate(messages):
         path = f"messages[{number}]"
-        losses.drop(f"{path}.id", message.id)
         if message.role == "tool":
             encoded += _encode_tool_messages(message, path, losses)
         elif message.role == "assistant":
@@ -162,10 +161,10 @@ def encode_answer_parts(parts: Sequence[tuple[str, Part]], losses: Losses) -> di
 
 def encode_content(parts: Sequence[tuple[str, Part]], losses: Losses) -> object:
     """The value of `content`: a string for a single plain text, an array otherwise, None for no parts at all."""
-    if len(parts) == 1 and isinstance(part := parts[0][1], TextPart) and part == TextPart(text=part.text):
-        return part.text
-    encoded = [member for path, part in parts if (member := encode_content_part(part, path, losses)) is not None]
-    return encoded or None
+    members = [member for path, part in parts if (member := encode_content_part(part, path, losses)) is not None]
+    if len(members) == 1 and (text := plain_text(members[0])) is not None:
+        return text
+    return members or None
 
 
 def _numbered(parts: Sequence[Part], path: str) -> list[tuple[str, Part]]:

@@ -57,12 +57,15 @@ def decode_cache_control(fields: Fields) -> CacheControl | None:
     control = fields.child("cache_control")
     if control is None:
         return None
-    return CacheControl(type=control.text("type") or "ephemeral", ttl=control.text("ttl"))
+    return CacheControl(type=control.text("type") or "ephemeral", ttl=control.text("ttl"), said_in=NAME)
 
 
-def encode_cache_control(control: CacheControl | None) -> dict[str, object]:
-    """The field that a part or tool with a breakpoint has; nothing for one without."""
+def encode_cache_control(control: CacheControl | None, path: str, losses: Losses) -> dict[str, object]:
+    """The field that a part or tool with a breakpoint of this format has; nothing for one without."""
     if control is None:
+        return {}
+    if control.said_in != NAME:
+        losses.note(f"{path}.cache_control", "most providers of openai_chat cache by themselves and refuse breakpoints")
         return {}
     value: dict[str, object] = {"type": control.type}
     if control.ttl is not None:
@@ -92,7 +95,7 @@ def encode_content_part(part: Part, path: str, losses: Losses) -> dict[str, obje
         losses.note(path, "openai_chat has no such part here")
         return None
     if not isinstance(part, ReasoningPart):
-        encoded |= encode_cache_control(part.cache_control)
+        encoded |= encode_cache_control(part.cache_control, path, losses)
     losses.restore(encoded, part.extensions, path)
     return encoded
 
@@ -111,6 +114,12 @@ def _encode_media(part: ImagePart | FilePart | AudioPart) -> dict[str, object] |
             return {"type": "input_audio", "input_audio": {"data": sound.data, "format": name}}
         case AudioPart():
             return None
+
+
+def plain_text(member: dict[str, object]) -> str | None:
+    """The text of a member of a content array, if that is all that it says."""
+    text = member.get("text")
+    return text if isinstance(text, str) and member == {"type": "text", "text": text} else None
 
 
 def _decode_text(fields: Fields) -> TextPart:

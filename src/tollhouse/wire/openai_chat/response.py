@@ -21,8 +21,8 @@ from tollhouse.wire.openai_chat.citations import (
 )
 from tollhouse.wire.openai_chat.fault import decode_stream_fault
 from tollhouse.wire.openai_chat.finish import decode_finish, encode_finish
-from tollhouse.wire.openai_chat.messages import encode_answer_parts, encode_content
-from tollhouse.wire.openai_chat.parts import NAME, THINKING_FORM, decode_content_part
+from tollhouse.wire.openai_chat.messages import encode_answer_parts
+from tollhouse.wire.openai_chat.parts import NAME, THINKING_FORM, decode_content_part, encode_content_part, plain_text
 from tollhouse.wire.openai_chat.reasoning import decode_reasoning, is_empty
 from tollhouse.wire.openai_chat.tools import decode_tool_call
 from tollhouse.wire.openai_chat.usage import encode_usage
@@ -233,21 +233,18 @@ def _beside_content(part: Part) -> bool:
 
 def _encode_content(parts: Sequence[tuple[str, Part]], losses: Losses) -> dict[str, object]:
     """content and annotations: one string, unless the provider's own content was a list that holds more than text."""
-    members: list[tuple[str, Part]] = []
+    members: list[dict[str, object]] = []
     text = ""
     annotations: list[object] = []
     for path, part in parts:
+        said = part
         if isinstance(part, TextPart):
             annotations += encode_annotations(part.citations, len(text), path, losses)
             text += part.text
-            members.append((path, msgspec.structs.replace(part, citations=(), logprobs=())))
-        elif not isinstance(part, OpaquePart) or part.format == NAME:
-            members.append((path, part))
-        else:
-            losses.note(path, f"only {part.format} has this part")
-    plain = all(part == TextPart(text=part.text) for _, part in members if isinstance(part, TextPart))
-    if plain and all(isinstance(part, TextPart) for _, part in members):
-        content: object = text or None
-    else:
-        content = encode_content(members, losses)
+            said = msgspec.structs.replace(part, citations=())
+        member = encode_content_part(said, path, losses)
+        if member is not None:
+            members.append(member)
+    plain = all(plain_text(member) is not None for member in members)
+    content: object = (text or None) if plain else members
     return {"content": content, **({"annotations": annotations} if annotations else {})}

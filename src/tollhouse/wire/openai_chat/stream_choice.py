@@ -121,7 +121,8 @@ class ChoiceDecoder:
         content = delta.get("content")
         if isinstance(content, str) or content is None:
             delta.drop("content")
-            writing = self._open is not None and self._open.key == _TEXT
+            # A token may hold but a piece of a letter; what comes with the finish reason belongs to the whole choice.
+            writing = self._open is not None and self._open.key == _TEXT and not choice.get("finish_reason")
             logprobs = decode_logprobs(choice, "content") if content or writing else ()
             if content or logprobs:
                 yield from self._text(content or "", logprobs)

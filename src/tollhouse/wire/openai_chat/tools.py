@@ -73,7 +73,7 @@ def encode_tools(tools: Sequence[ToolSpec], losses: Losses) -> list[object]:
                 continue
             case _:
                 assert_never(tool)
-        spec |= encode_cache_control(tool.cache_control)
+        spec |= encode_cache_control(tool.cache_control, path, losses)
         losses.restore(spec, tool.extensions, path)
         encoded.append(spec)
     return encoded
@@ -159,7 +159,7 @@ def encode_tool_call(call: ToolCallPart, path: str, losses: Losses) -> dict[str,
         "type": call.kind,
         call.kind: {"name": call.name, arguments: call.arguments},
     }
-    encoded |= encode_cache_control(call.cache_control)
+    encoded |= encode_cache_control(call.cache_control, path, losses)
     losses.restore(encoded, call.extensions, path)
     return encoded
 
