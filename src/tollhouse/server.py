@@ -128,6 +128,7 @@ def _join(settings: Settings, store: SqliteStore, catalog: Catalog, upstream: Ht
         catalog=snapshot,
         readiness=readiness,
         metrics=metrics.render,
+        refused=metrics.refused,
         limits=_limits(settings),
         cors=Cors(origins=settings.cors_origins) if settings.cors_origins else None,
         trusted_proxies=settings.trusted_proxies,

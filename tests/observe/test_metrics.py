@@ -32,6 +32,7 @@ def test_a_call_is_counted_under_its_label_and_not_under_the_callers_words() -> 
     metrics.in_flight(1)
     metrics.call(RECORD, "anything/*")
     metrics.in_flight(-1)
+    metrics.refused("hyperinfer", "invalid_key")
     page = metrics.render().decode()
     assert 'tollhouse_calls_total{dialect="hyperinfer",error="",model="anything/*",status="ok"} 1.0' in page
     assert 'tollhouse_tokens_total{direction="in",model="anything/*"} 3.0' in page
@@ -40,4 +41,5 @@ def test_a_call_is_counted_under_its_label_and_not_under_the_callers_words() -> 
     assert 'tollhouse_attempts_total{outcome="ok",provider="p"} 1.0' in page
     assert 'tollhouse_call_seconds_bucket{dialect="hyperinfer",le="0.25"} 1.0' in page
     assert "tollhouse_calls_in_flight 0.0" in page
+    assert 'tollhouse_refused_total{dialect="hyperinfer",error="invalid_key"} 1.0' in page
     assert "a-caller-wrote" not in page

@@ -84,6 +84,7 @@ class DoorApp:
         try:
             await self._serve(exchange, place)
         except FaultError as error:
+            self._door.refused(place.dialect.name, error.fault.kind)
             await exchange.reply(place.dialect.word(error.fault, exchange.request_id, place.route.endpoint))
 
     async def _serve(self, exchange: Exchange, place: Place) -> None:

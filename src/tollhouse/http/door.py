@@ -9,6 +9,7 @@ from tollhouse.catalog.entries import Catalog
 from tollhouse.dialects.dialect import Dialect
 from tollhouse.http.cors import Cors
 from tollhouse.http.limits import Limits
+from tollhouse.ir.fault import FaultKind
 from tollhouse.relay.call import Call, Caller
 
 
@@ -19,12 +20,17 @@ class Readiness(msgspec.Struct, frozen=True):
     limits_ok: bool
 
 
+def _uncounted(_dialect: str, _kind: FaultKind) -> None:
+    """Nobody counts refusals."""
+
+
 class Door(msgspec.Struct, frozen=True, kw_only=True):
     """The ports of the HTTP app.
 
     `authenticate` turns a key, None when the request has none, into its principal; raises FaultError (invalid_key,
     workspace_locked, books_unavailable). `handle` answers a call, whatever happens. `catalog` gives the snapshot of
-    the moment, the same object until it changes. `metrics` gives Prometheus' text.
+    the moment, the same object until it changes. `metrics` gives Prometheus' text. `refused` is told of requests that
+    never became a call, by dialect and reason.
     """
 
     dialects: tuple[Dialect, ...]
@@ -33,6 +39,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     catalog: Callable[[], Catalog]
     readiness: Callable[[], Awaitable[Readiness]]
     metrics: Callable[[], bytes]
+    refused: Callable[[str, FaultKind], None] = _uncounted
     limits: Limits = Limits()
     cors: Cors | None = None
     trusted_proxies: tuple[str, ...] = ()

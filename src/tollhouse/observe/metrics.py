@@ -32,6 +32,12 @@ class Metrics:
         self._attempts = Counter(
             "tollhouse_attempts_total", "Attempts by outcome.", ("provider", "outcome"), registry=self._registry
         )
+        self._refused = Counter(
+            "tollhouse_refused_total",
+            "Requests refused before they became calls.",
+            ("dialect", "error"),
+            registry=self._registry,
+        )
         self._seconds = Histogram(
             "tollhouse_call_seconds", "Duration of calls.", ("dialect",), buckets=_SECONDS, registry=self._registry
         )
@@ -72,6 +78,10 @@ class Metrics:
         self._seconds.labels(record.dialect).observe((record.finished_at_ms - record.started_at_ms) / 1000)
         if record.first_byte_ms is not None:
             self._first_byte.labels(record.dialect).observe(record.first_byte_ms / 1000)
+
+    def refused(self, dialect: str, error: str) -> None:
+        """Count one request that was refused before it became a call."""
+        self._refused.labels(dialect, error).inc()
 
     def in_flight(self, change: int) -> None:
         """One call more (1) or fewer (-1) is being answered."""
