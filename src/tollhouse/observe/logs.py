@@ -5,7 +5,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, MutableMapping
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import msgspec
 import structlog
@@ -111,6 +111,6 @@ class _Adopted(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         facts: dict[str, object] = {"logger": record.name}
         if record.exc_info and record.exc_info[0] is not None:
-            facts["error"] = cast("type[BaseException]", record.exc_info[0]).__name__
+            facts["error"] = record.exc_info[0].__name__
         write = self._log.error if record.levelno >= logging.ERROR else self._log.warning
         write(record.getMessage(), **facts)
