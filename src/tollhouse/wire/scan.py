@@ -28,13 +28,14 @@ def scan_object(body: bytes, max_depth: int = MAX_DEPTH) -> dict[str, msgspec.Ra
         if not body.isascii():
             body.decode()
         fields = _object_decoder.decode(body)
+        too_deep = deeper_than(body, max_depth)
     except UnicodeDecodeError as error:
         raise invalid_request(f"The body is not valid UTF-8 (byte {error.start}): send JSON in UTF-8.") from None
     except RecursionError:
         raise _too_deep(max_depth) from None
     except msgspec.DecodeError as error:
         raise invalid_request(_complaint(body, error)) from None
-    if deeper_than(body, max_depth):
+    if too_deep:
         raise _too_deep(max_depth)
     return fields
 
