@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support.callers import DIALECTS, HPP, HYPERINFER, VOLTAGE, Face, chat
+from support.callers import DIALECTS, HPP, HYPERINFER, VOLTAGE, Face, ask, chat
 from support.gateway import RunningGateway
 
 PRICED = """
@@ -164,3 +164,36 @@ def test_books_that_cannot_be_written_answer_no_call(
         reply = chat(running, dialect, key, "simulator/script/text=1")
         assert reply.status == status, reply.body
         assert "retry-after" in reply.headers
+
+
+TWO_PRICES = """
+extends: default
+providers:
+  - {{id: simulator, format: openai_chat, base_url: '{simulator}/v1', api_key: none}}
+models:
+  - slug: shop/model
+    name: Model
+    creator: simulator
+    pricing: {{prompt: PROMPT, completion: 0.0375, cached_prompt: 0.5}}
+    deployments: [{{provider: simulator, model: 'script/text=2/usage=1000:2'}}]
+"""
+
+
+@pytest.mark.row(138)
+@pytest.mark.parametrize(("prompt", "per_token_nano_usd"), [("2", 2000), ("3.5", 3500)])
+def test_one_price_is_what_every_face_charges_and_prints(
+    start_gateway: Callable[..., RunningGateway], prompt: str, per_token_nano_usd: int
+) -> None:
+    running = start_gateway(catalog=TWO_PRICES.replace("PROMPT", prompt))
+    key = running.key("shop")
+    # Each line is rounded up to a nano-dollar once: 2 tokens at 37.5 nano-dollars are 75.
+    cost_nano_usd = 1000 * per_token_nano_usd + 75
+    for number, face in enumerate(DIALECTS, 1):
+        assert chat(running, face, key, "shop/model").status == 200
+        assert running.balance("shop") == 5 * 10**9 - number * cost_nano_usd
+    hpp = ask(running, "GET", HPP.models, HPP.auth(key)).json()["data"]
+    priced = next(model["pricing"] for model in hpp if model["id"] == "shop/model")
+    assert priced == {"input": float(prompt), "output": 0.0375, "cache_read": 0.5, "cache_write": None}
+    public = ask(running, "GET", HYPERINFER.models).json()["data"]
+    priced = next(model["pricing"] for model in public if model["slug"] == "shop/model")
+    assert priced == {"prompt": float(prompt), "completion": 0.0375, "cached_prompt": 0.5}
