@@ -67,14 +67,6 @@ BODIES: dict[str, dict[str, Any]] = {
     "reasoning details": _body({"content": "Hi", "reasoning": "so", "reasoning_details": [DETAIL]}),
     "citations": _body({"content": "Hi", "annotations": [CITED, {"type": "file_citation", "x": 1}]}),
     "annotations without text": _body({"content": None, "annotations": [CITED], "tool_calls": [CALL]}, "tool_calls"),
-    "a list of parts": _body(
-        {
-            "content": [
-                {"type": "thinking", "thinking": [{"type": "text", "text": "so"}]},
-                {"type": "text", "text": "Hi"},
-            ]
-        }
-    ),
     "a part nobody knows": _body({"content": [{"type": "text", "text": "Hi"}, {"type": "reference", "ids": [1]}]}),
     "unknown fields": _body(
         {"content": "Hi", "audio": {"id": "a"}, "images": [{"x": 1}]},
@@ -92,6 +84,13 @@ def test_an_answer_comes_back_as_it_was(body: dict[str, Any]) -> None:
     losses: list[Loss] = []
     assert json.loads(encode_response(_decode(body), losses)) == body
     assert losses == []
+
+
+def test_content_that_came_as_a_list_goes_out_as_text_and_reasoning() -> None:
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "so"}]}
+    answer = _decode(_body({"content": [thinking, {"type": "text", "text": "Hi"}, {"type": "text", "text": "!"}]}))
+    assert answer.choices[0].parts == (ReasoningPart(text="so", form="thinking"), TextPart(text="Hi!"))
+    assert json.loads(encode_response(answer, [])) == _body({"content": "Hi!", "reasoning": "so"})
 
 
 def test_log_probabilities_belong_to_the_text() -> None:

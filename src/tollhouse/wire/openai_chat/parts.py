@@ -87,6 +87,8 @@ def encode_content_part(part: Part, path: str, losses: Losses) -> dict[str, obje
             encoded = {"type": "refusal", "refusal": part.text}
         case ReasoningPart(form="thinking"):
             encoded = {"type": "thinking", "thinking": [{"type": "text", "text": part.text}]}
+            losses.drop(f"{path}.opaque", part.opaque)
+            losses.drop(f"{path}.summary", part.summary)
         case ImagePart() | FilePart() | AudioPart():
             encoded = _encode_media(part)
         case _:

@@ -14,7 +14,7 @@ from tollhouse.ir.parts import ReasoningOrigin, ReasoningPart
 from tollhouse.ir.plain import is_array, is_object
 from tollhouse.wire.fields import Fields
 from tollhouse.wire.leftovers import Losses, kept
-from tollhouse.wire.openai_chat.parts import NAME, THINKING_FORM
+from tollhouse.wire.openai_chat.parts import NAME
 
 REASONING = "reasoning"
 CONTENT_FORM = "reasoning_content"
@@ -55,8 +55,6 @@ def encode_reasoning(parts: Sequence[tuple[str, ReasoningPart]], losses: Losses)
     told: list[str] = []
     details: list[dict[str, object]] = []
     for path, part in parts:
-        if part.form == THINKING_FORM:
-            continue
         if is_detail(part):
             for detail in _encode_details(part, path, losses):
                 detail.setdefault("index", len(details))
@@ -65,6 +63,9 @@ def encode_reasoning(parts: Sequence[tuple[str, ReasoningPart]], losses: Losses)
         elif text := part.text or "\n\n".join(part.summary):
             for key in plain_keys(part.form):
                 plain[key] = plain.get(key, "") + text
+            losses.restore({}, {name: fields for name, fields in part.extensions.items() if name != NAME}, path)
+            for key in part.extensions.get(NAME, ()):
+                losses.note(f"{path}.{key}", "plain reasoning of openai_chat has no fields of its own")
     if not plain and (text := "".join(told)):
         plain[REASONING] = text
     return {**plain, "reasoning_details": details} if details else dict(plain)

@@ -197,7 +197,9 @@ def encode_response(response: ChatResponse, losses: list[Loss]) -> bytes:
 def _encode_choice(choice: Choice, path: str, losses: Losses) -> dict[str, object]:
     message: dict[str, object] = {"role": "assistant"}
     parts = [(f"{path}.parts[{number}]", part) for number, part in enumerate(choice.parts)]
-    message |= encode_answer_parts([item for item in parts if _beside_content(item[1])], losses)
+    message |= encode_answer_parts(
+        [(place, _said_beside(part)) for place, part in parts if _beside_content(part)], losses
+    )
     text: list[dict[str, object]] = []
     refusal: list[dict[str, object]] = []
     for place, part in parts:
@@ -222,13 +224,18 @@ def _encode_choice(choice: Choice, path: str, losses: Losses) -> dict[str, objec
 
 
 def _in_content(part: Part) -> bool:
-    if isinstance(part, ReasoningPart):
-        return part.form == THINKING_FORM
     return isinstance(part, TextPart | OpaquePart) or (isinstance(part, RefusalPart) and bool(part.extensions))
 
 
 def _beside_content(part: Part) -> bool:
     return isinstance(part, RefusalPart | ReasoningPart | ToolCallPart) and not _in_content(part)
+
+
+def _said_beside(part: Part) -> Part:
+    """Clients of this format read text in `content`, and nothing but text: thinking goes to `reasoning`."""
+    if isinstance(part, ReasoningPart) and part.form == THINKING_FORM:
+        return msgspec.structs.replace(part, form=None)
+    return part
 
 
 def _encode_content(parts: Sequence[tuple[str, Part]], losses: Losses) -> dict[str, object]:

@@ -219,9 +219,6 @@ class ChatStreamEncoder:
 
     def _reasoning_delta(self, start: ReasoningStart, text: str, choice: _Choice) -> dict[str, object]:
         match start.form:
-            case "thinking":
-                thinking: dict[str, object] = {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
-                return {"content": [finish_detail(thinking, start, _path(start), self._losses)]}
             case "reasoning.text" | "reasoning.summary":
                 key = start.form.removeprefix("reasoning.")
                 detail = self._detail({"type": start.form, key: text}, start, choice)
