@@ -41,7 +41,7 @@ class Options:
 def read_options(arguments: list[str]) -> Options:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--loads", default=",".join(LOADS), help="of a,b,c,p (default: all)")
+    parser.add_argument("--loads", default=",".join(LOADS), help=f"of {','.join(LOADS)} (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds over all loads and proxies (default: 5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of each measurement (default: 3)")
     parser.add_argument("--memory-calls", type=int, default=100_000, help="calls between two looks at memory")

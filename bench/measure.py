@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.client import Connection, Tally, Target, call_once, connect
-from bench.loads import Load, WrongAnswerError
+from bench.loads import CHUNKS, Load, WrongAnswerError
 from bench.processes import cpu_s, resident_mb
 from bench.proxies import Proxy
 
@@ -95,8 +95,7 @@ def memory_mb(proxy: Proxy) -> float:
 
 
 def _warm_up_s(load: Load) -> float:
-    # A paced stream takes a second; by then the connections have drifted apart.
-    return 1.5 if load.name == "p" else _WARM_UP_S
+    return _WARM_UP_S + load.pace_s * CHUNKS
 
 
 async def _run(asking: Sequence[asyncio.Future[None]], for_s: float) -> None:

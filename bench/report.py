@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from bench.loads import LOADS
 from bench.measure import Cost
 
 # Wanted of a first version: CPU per call as a multiple of nginx, and the rest in its own unit.
@@ -62,6 +63,8 @@ class Report:
         """For people."""
         lines = [f"{'load':<5}{'through':<22}{'µs CPU/call':>12}{'× nginx':>10}{'wanted':>9}{'calls/s':>10}"]
         lines += [_line(row) for row in self.rows]
+        lines.append("")
+        lines += [f"{name}: {LOADS[name].title}" for name in dict.fromkeys(row.load for row in self.rows)]
         lines.append("")
         lines += self._other_lines()
         return "\n".join(lines)

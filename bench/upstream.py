@@ -8,7 +8,7 @@ from typing import cast
 import httptools
 import uvloop
 
-from bench.loads import LOADS, PACE_S
+from bench.loads import LOADS
 
 _WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 _STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -46,8 +46,8 @@ class Upstream(asyncio.Protocol):
         if whole is not None:
             self._transport.write(whole)
             return
-        pace = PACE_S if self._load == b"p" else 0.0
-        task = asyncio.get_running_loop().create_task(self._stream(STREAMED_ANSWERS[self._load], pace))
+        pace_s = LOADS[self._load.decode()].pace_s
+        task = asyncio.get_running_loop().create_task(self._stream(STREAMED_ANSWERS[self._load], pace_s))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
