@@ -22,7 +22,7 @@ class Losses:
 
     def drop(self, path: str, value: object) -> None:
         """Note that `value`, if there is one, has no place in the format."""
-        if value not in (None, "", (), False):
+        if value is not None and value is not False and value not in ("", ()):
             self._losses.append(Loss(path, f"{self._format} has no such field"))
 
     def restore(self, encoded: dict[str, object], extensions: Extensions, path: str) -> None:
