@@ -123,7 +123,7 @@ def test_every_answer_that_a_caller_has_seen_survives_kills_under_load(serve: Ca
 
     for _ in range(KILLS):
         asyncio.run(run(serve()))
-    database = serve().data_dir / "tollhouse.db"
+    database = serve().data_dir
     kept = dict(ask(database, "SELECT id, cost_nano_usd FROM request"))
     assert len(charged) > KILLS
     assert {request_id: kept.get(request_id) for request_id in charged} == charged, f"seed {seed}"
