@@ -482,3 +482,28 @@ def test_what_still_runs_at_the_end_of_the_drain_is_cut_off_quietly(
 
     run(story())
     assert not caplog.records
+
+
+def test_a_caller_who_leaves_during_a_pipelined_call_is_noticed() -> None:
+    leaving = Leaving()
+    answered: list[Call] = []
+
+    async def handle(call: Call, caller: Caller) -> None:
+        answered.append(call)
+        if len(answered) < 3:
+            await caller.start(200, ())
+            await caller.end(b"{}")
+        else:
+            await leaving(call, caller)
+
+    async def story() -> None:
+        async with House(handle=handle).open() as house:
+            async with house.client() as client:
+                client.send(post() * 3)
+                for _ in range(2):
+                    await client.answer()
+                await asyncio.wait_for(leaving.begun.wait(), 5)
+            await asyncio.wait_for(leaving.gone.wait(), 5)
+
+    run(story())
+    assert leaving.told == 1
