@@ -180,6 +180,10 @@ class _Server(uvicorn.Server):
         self._gateway.app.drain()
         await super().shutdown(sockets)
         tasks = set(self.server_state.tasks)
+        if self.force_exit:
+            # A second SIGINT: uvicorn leaves the calls running, and they could not settle once the books are closed.
+            for task in tasks:
+                task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=_SETTLE_S)
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,24 @@ def test_a_stream_that_outlasts_the_drain_is_cut_settled_and_the_exit_is_clean(
     answer = process.post("simulator/script/text=100000/delay=10ms", stream=True)
     answer.readline()
     process.signal(signal.SIGTERM)
+    assert process.wait() == 0
+    ended = [line for line in process.log_lines() if line["event"] == "call"]
+    assert [line["status"] for line in ended] == ["aborted"]
+    assert ended[0]["cost_nano_usd"] > 0
+    assert balance(process) == 5 * 10**9 - ended[0]["cost_nano_usd"]
+
+
+def test_a_second_interrupt_cuts_off_at_once_and_settles_all_the_same(serve: Callable[..., GatewayProcess]) -> None:
+    process = serve()
+    answer = process.post("simulator/script/text=100000/delay=10ms", stream=True)
+    answer.readline()
+    process.signal(signal.SIGINT)
+    # It drains once it no longer listens; an interrupt before that would be the same one.
+    deadline_s = time.monotonic() + 10
+    with pytest.raises(OSError, match="refused"):
+        while time.monotonic() < deadline_s:
+            socket.create_connection(("127.0.0.1", process.port), timeout=5).close()
+    process.signal(signal.SIGINT)
     assert process.wait() == 0
     ended = [line for line in process.log_lines() if line["event"] == "call"]
     assert [line["status"] for line in ended] == ["aborted"]
