@@ -484,6 +484,28 @@ def test_what_still_runs_at_the_end_of_the_drain_is_cut_off_quietly(
     assert not caplog.records
 
 
+def test_a_call_whose_caller_left_is_cut_off_quietly_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    begun, gone = asyncio.Event(), asyncio.Event()
+
+    async def handle(_call: Call, caller: Caller) -> None:
+        caller.on_gone(gone.set)
+        begun.set()
+        await asyncio.sleep(60)
+
+    async def story() -> None:
+        async with House(handle=handle).open() as house:
+            async with house.client() as client:
+                client.send(post())
+                await begun.wait()
+            await gone.wait()
+            for task in list(house.state.tasks):
+                task.cancel()
+            await until(lambda: not house.app.in_flight)
+
+    run(story())
+    assert not caplog.records
+
+
 def test_a_caller_who_leaves_during_a_pipelined_call_is_noticed() -> None:
     leaving = Leaving()
     answered: list[Call] = []

@@ -50,7 +50,7 @@ class DoorApp:
             return
         except asyncio.CancelledError:
             # The drain limit has passed. As the server's own end this is no failure of the call to be logged.
-            if exchange.response_started:
+            if exchange.response_started or exchange.disconnected:
                 exchange.cut_off()
             else:
                 await self._refuse(exchange, http["path"], _STOPPED)
