@@ -84,6 +84,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
             if not in_use:
                 await simulator.stop()
             upstream = HttpUpstream()
+            undo.push_async_callback(upstream.close)
             app = _join(settings, store, loaded.catalog, upstream, log)
             config = server_config(app, _limits(settings))
             # uvicorn takes whole seconds; a fraction would be rounded down to none.
@@ -210,8 +211,10 @@ def run(settings: Settings, announce: Callable[[str], None] | None = None) -> in
     try:
         listener = _listen(settings.host, settings.port)
     except OSError as error:
-        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
-        sys.stderr.write(f"{settings.host}:{settings.port} {why}. Choose another one with --port or --host.\n")
+        taken = error.errno == errno.EADDRINUSE
+        why = "is in use by another program" if taken else f"cannot be listened on ({error.strerror})"
+        choose = "Choose another with --port or TOLLHOUSE_PORT, or another address with --host or TOLLHOUSE_HOST"
+        sys.stderr.write(f"tollhouse: {settings.host}:{settings.port} {why}. {choose}.\n")
         return 1
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

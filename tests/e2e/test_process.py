@@ -200,4 +200,4 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
             timeout=60,
         )
     assert done.returncode == 1
-    assert "is in use" in done.stderr
+    assert "is in use by another program" in done.stderr

@@ -101,7 +101,11 @@ class _Drafts:
         except UnicodeDecodeError:
             self.problems.append(Problem(name, 1, "", "the file is not UTF-8 text"))
         except OSError as error:
-            self.problems.append(Problem(name, 1, "", f"the file cannot be read: {error.strerror}"))
+            self.problems.append(
+                Problem(
+                    name, 1, "", f"the file cannot be read ({error.strerror}); check --catalog or TOLLHOUSE_CATALOG"
+                )
+            )
         else:
             return Fields(node, name, "", self.problems)
         return None

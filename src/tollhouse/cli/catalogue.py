@@ -35,6 +35,11 @@ def load_for(settings: Settings) -> Loaded:
     return load_catalog(settings.catalog, os.environ, [form.name for form in FORMATS], simulator_url)
 
 
+def print_catalog_error(error: CatalogError) -> None:
+    """Every problem on a line of its own that begins with file and line, as editors follow them."""
+    print_error(f"The catalogue cannot be used.\n{error}")
+
+
 def _models(args: argparse.Namespace) -> int:
     loaded = load_for(settings_of(args))
     if args.json:
@@ -56,6 +61,9 @@ def _models(args: argparse.Namespace) -> int:
         right=(2, 3, 4),
     )
     print_text("Prices in USD per million tokens.")
+    wildcards = [model.slug for model in loaded.catalog.models if model.is_wildcard]
+    if wildcards:
+        print_text(f"Any name that fits can be called, too: {', '.join(wildcards)}")
     left_out = summarise_left_out(loaded.left_out)
     if left_out:
         print_text(left_out)
@@ -93,7 +101,7 @@ def _check(args: argparse.Namespace) -> int:
         if args.json:
             print_json({"ok": False, "problems": error.problems})
         else:
-            print_error(str(error))
+            print_catalog_error(error)
         return 1
     count = len(loaded.catalog.models)
     if args.json:
