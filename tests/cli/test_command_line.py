@@ -297,6 +297,16 @@ def test_check_names_file_line_and_the_right_spelling(shell: Shell, catalogue: C
     assert f"\n{path}:11: " in shell.refused("models", "--catalog", str(path))
 
 
+def test_what_models_wait_for_is_told_by_provider(
+    shell: Shell, catalogue: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LAB_KEY", raising=False)
+    path = str(catalogue(GOOD.replace("api_key: plain-for-the-test", "api_key: ${LAB_KEY}")))
+    for command in ("models", "check"):
+        told = shell.ok(command, "--catalog", path).splitlines()[-1]
+        assert told.split() == ["lab", "1", "LAB_KEY", "is", "not", "set"]
+
+
 def test_wildcards_are_told_below_the_list(shell: Shell, catalogue: Callable[[str], Path]) -> None:
     wildcard = "  - {slug: any/*, free: true, deployments: [{provider: lab, model: '*'}]}\n"
     assert "can be called, too: any/*" in shell.ok("models", "--catalog", str(catalogue(GOOD + wildcard)))
