@@ -32,7 +32,7 @@ from tollhouse.http.limits import Limits
 from tollhouse.http.serving import server_config
 from tollhouse.http.workers import Workers, end_with_parent
 from tollhouse.observe.logs import Log, Redaction
-from tollhouse.observe.metrics import MULTIPROCESS_VARIABLE, Metrics
+from tollhouse.observe.metrics import MULTIPROCESS_VARIABLE, Metrics, forget_process
 from tollhouse.relay.admission import Admission, Authenticator
 from tollhouse.relay.attempts import AttemptLimits, Attempts
 from tollhouse.relay.closing import Closing
@@ -228,7 +228,7 @@ def run(settings: Settings, announce: Callable[[str], None] | None = None) -> in
             announce(url)
         with tempfile.TemporaryDirectory(prefix="tollhouse-metrics-") as folder:
             os.environ[MULTIPROCESS_VARIABLE] = folder
-            return Workers(settings.workers, functools.partial(_work, settings), listener).run()
+            return Workers(settings.workers, functools.partial(_work, settings), listener, forget_process).run()
 
 
 def _raise_file_limit() -> None:
