@@ -222,6 +222,7 @@ def test_a_caller_who_leaves_cancels_the_providers_call_and_pays_for_what_came(
     entry = next(json.loads(row) for row in reversed(two.log().splitlines()) if '"aborted"' in row)
     record = two.record(entry["request_id"])
     assert record.status == "aborted"
+    assert [attempt.outcome for attempt in record.attempts] == ["ok" if charged else "aborted"]
     assert (record.cost_nano_usd > 0) == charged
     two.eventually(lambda: two.gateway.app.in_flight == 0)
 
