@@ -121,8 +121,8 @@ class Admission:
                 Fault(
                     kind=FaultKind.UNKNOWN_MODEL,
                     source="client",
-                    message=f"The model {name[:200]!r} cannot be called here: it is not in the catalogue, or no provider that "
-                    "serves it is set up. The list of models says which can be called.",
+                    message=f"The model {name[:200]!r} cannot be called here: it is not in the catalogue, or no "
+                    "provider that serves it is set up. The list of models says which can be called.",
                     param="model",
                 )
             )
