@@ -1,20 +1,17 @@
-"""HttpUpstream: calls to providers over aiohttp, with a limit on every wait; knows no format."""
+"""HttpUpstream: calls to providers over HTTP/1.1, with a limit on every wait; knows no format."""
 
 import asyncio
-import functools
-import io
-import socket
+import ssl
 from typing import Protocol
 
-import aiohttp
 import msgspec
 
 from tollhouse.catalog.entries import Timeouts
-from tollhouse.ir.fault import Fault, FaultError, FaultKind
-
-# aiohttp warns about larger bodies given as bytes: it would copy them at once into the transport.
-_STREAMED_BODY_BYTES = 1_000_000
-_READ_BUFFER_BYTES = 64 * 1024
+from tollhouse.ir.fault import FaultError
+from tollhouse.upstream.answer import HttpAnswer, late_fault, network_fault
+from tollhouse.upstream.connection import Connection
+from tollhouse.upstream.pool import Pool
+from tollhouse.upstream.request_bytes import Origin, render_request
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,148 +52,52 @@ class Upstream(Protocol):
 
 
 class HttpUpstream:
-    """Upstream on one aiohttp session; connections are kept and shared by all calls of the process."""
+    """Upstream on one pool of connections, which all calls of the process share.
 
-    def __init__(self, max_connections: int = 0) -> None:
-        connector = aiohttp.TCPConnector(
-            limit=max_connections, ttl_dns_cache=60, keepalive_timeout=60, family=socket.AF_UNSPEC
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            timeout=aiohttp.ClientTimeout(total=None),
-            skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
-            read_bufsize=_READ_BUFFER_BYTES,
-        )
-
-    async def send(self, request: UpstreamRequest) -> "HttpAnswer":
-        """POST the body and wait for the head of the answer.
-
-        Redirects are answers like any other: following one would carry our credential to another host.
-        """
-        timeouts = request.timeouts
-        sent_s = asyncio.get_running_loop().time()
-        # An answer in one piece begins when it is complete.
-        begin_s = timeouts.first_byte_s if request.stream else timeouts.total_s
-        try:
-            async with asyncio.timeout(timeouts.connect_s + begin_s):
-                response = await self._session.post(
-                    request.url,
-                    data=request.body if len(request.body) < _STREAMED_BODY_BYTES else io.BytesIO(request.body),
-                    headers=request.headers,
-                    allow_redirects=False,
-                    timeout=_client_timeout(timeouts.connect_s),
-                )
-        except TimeoutError as error:
-            raise _timeout_fault(error, request) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise _network_fault(error) from error
-        return HttpAnswer(response, request, sent_s)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._session.close()
-
-
-class HttpAnswer:
-    """UpstreamAnswer on an aiohttp response.
-
-    One timer per answer watches every limit: a chunk only notes its time, and the timer looks at that when it fires,
-    so a chunk costs no timer of its own. `sent_s` is the loop's time at which the request went out.
+    No redirects, no cookies, no proxies of the environment. `tls` replaces the system's trust in certificates.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, request: UpstreamRequest, sent_s: float) -> None:
-        self.status = response.status
-        self.headers = tuple((name.lower(), value) for name, value in response.headers.items())
-        self._response = response
-        self._content = response.content
-        self._timeouts = request.timeouts
-        self._loop = asyncio.get_running_loop()
-        self._sent_s = sent_s
-        self._heard_s = self._loop.time()
-        self._cap_s = request.timeouts.stream_s if request.stream else request.timeouts.total_s
-        self._silence_s = request.timeouts.first_byte_s if request.stream else self._cap_s
-        self._begun = False
-        self._reading = False
-        self._late: Fault | None = None
-        self._timer = self._loop.call_at(self._due_s(), self._check)
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._pool = Pool(tls)
 
-    async def read(self) -> bytes:
-        """The next piece of the body as it arrives; b"" at its end."""
-        self._reading = True
+    async def send(self, request: UpstreamRequest) -> HttpAnswer:
+        """POST the body and wait for the head of the answer. Raises ValueError for what no request can say.
+
+        Redirects are answers like any other: following one would carry our credential to another host.
+
+        A server may close a kept connection at the moment at which we write to it. When that connection ends within
+        half a second and without a single byte, the request is sent once more on a fresh connection: it crossed the
+        server's farewell and was not read. A connection that ends later may have been working on it, so that is a
+        fault, and the plan decides.
+        """
+        origin, head = render_request(request.url, request.headers)
+        head += b"%d\r\n\r\n" % len(request.body)
+        sent_s = asyncio.get_running_loop().time()
+        kept = self._pool.take(origin)
+        if kept is not None:
+            answer = self._answer(kept, request, sent_s)
+            try:
+                await answer.ask(head, request.body)
+            except FaultError:
+                if not answer.crossed:
+                    raise
+            else:
+                return answer
+        answer = self._answer(await self._connect(origin, request.timeouts.connect_s), request, sent_s)
+        await answer.ask(head, request.body)
+        return answer
+
+    async def close(self) -> None:
+        """Close all connections, and cut off what is still being answered."""
+        await self._pool.close()
+
+    async def _connect(self, origin: Origin, connect_s: float) -> Connection:
         try:
-            data = await self._content.readany()
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            if self._late is not None:
-                raise FaultError(self._late) from error
-            raise _network_fault(error) from error
-        self._reading = False
-        self._heard_s = self._loop.time()
-        if not self._begun:
-            self._begun = True
-            self._silence_s = self._timeouts.idle_s
-            self._timer.cancel()
-            self._timer = self._loop.call_at(self._due_s(), self._check)
-        return data
+            return await self._pool.connect(origin, connect_s)
+        except TimeoutError as error:
+            raise FaultError(late_fault(f"could not be connected to within {connect_s:g} s")) from error
+        except (OSError, UnicodeError) as error:
+            raise network_fault(type(error).__name__) from error
 
-    def close(self) -> None:
-        """An answer read to its end gives its connection back, any other one is cut off."""
-        self._timer.cancel()
-        # aiohttp releases the connection by itself at the end of the body; close() before that drops it.
-        self._response.close()
-
-    def _due_s(self) -> float:
-        return min(self._heard_s + self._silence_s, self._sent_s + self._cap_s)
-
-    def _check(self) -> None:
-        now_s = self._loop.time()
-        if not self._reading:
-            # A caller who reads slowly holds us up; that is no silence of the provider.
-            self._heard_s = now_s
-        if now_s < self._due_s():
-            self._timer = self._loop.call_at(self._due_s(), self._check)
-            return
-        if now_s >= self._sent_s + self._cap_s:
-            what = f"did not finish its answer within {self._cap_s:g} s"
-        elif self._begun:
-            what = f"fell silent in mid-answer for {self._silence_s:g} s"
-        else:
-            what = f"sent nothing for {self._silence_s:g} s"
-        self._late = _late(what)
-        self._content.set_exception(aiohttp.ClientError(what))
-        self._response.close()
-
-
-@functools.lru_cache(maxsize=256)
-def _client_timeout(connect_s: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
-
-
-def _late(what: str) -> Fault:
-    return Fault(
-        kind=FaultKind.PROVIDER_TIMEOUT,
-        source="provider",
-        message=f"The provider {what}. Try again later, or choose another model.",
-    )
-
-
-def _timeout_fault(error: TimeoutError, request: UpstreamRequest) -> FaultError:
-    timeouts = request.timeouts
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return FaultError(_late(f"could not be connected to within {timeouts.connect_s:g} s"))
-    if not request.stream:
-        return FaultError(_late(f"did not finish its answer within {timeouts.total_s:g} s"))
-    return FaultError(_late(f"did not begin its answer within {timeouts.first_byte_s:g} s"))
-
-
-def _network_fault(error: Exception) -> FaultError:
-    """Connection refused, lost or reset, unknown host, bad certificate, garbled HTTP; details only for the log."""
-    return FaultError(
-        Fault(
-            kind=FaultKind.PROVIDER_UNAVAILABLE,
-            source="network",
-            message="The provider could not be reached or broke off. Try again, or choose another model.",
-            detail=type(error).__name__,
-        )
-    )
+    def _answer(self, connection: Connection, request: UpstreamRequest, sent_s: float) -> HttpAnswer:
+        return HttpAnswer(self._pool, connection, request.timeouts, stream=request.stream, sent_s=sent_s)
