@@ -1,70 +1,20 @@
 """HttpUpstream against a scripted TCP server: answers, limits of time, broken connections."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import pytest
 
-from tollhouse.catalog.entries import Provider, Timeouts
+from support.scripted_tcp import LOOPS, QUICK, read_all, read_request, request, run, with_server
+from tollhouse.catalog.entries import Timeouts
 from tollhouse.ir.fault import FaultError, FaultKind
-from tollhouse.upstream.auth import authorization
-from tollhouse.upstream.client import HttpUpstream, UpstreamRequest
+from tollhouse.upstream.client import HttpUpstream
 
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-QUICK = Timeouts(connect_s=0.5, first_byte_s=0.2, idle_s=0.2, total_s=0.5, stream_s=0.5)
 SLOW_START = Timeouts(first_byte_s=20, idle_s=0.2)
 
-
-async def read_request(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = next(
-        int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
-    )
-    return head + await reader.readexactly(length)
+pytestmark = pytest.mark.parametrize("loop", LOOPS)
 
 
-async def with_server(serve: Serve, body: Callable[[HttpUpstream, str], Awaitable[None]]) -> None:
-    handlers: set[asyncio.Task[None]] = set()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        handlers.add(asyncio.current_task())  # type: ignore[arg-type]
-        try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await serve(reader, writer)
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    upstream = HttpUpstream()
-    try:
-        await body(upstream, f"http://127.0.0.1:{port}/v1/chat/completions")
-    finally:
-        await upstream.close()
-        server.close()
-        for task in handlers:
-            task.cancel()
-        await asyncio.gather(*handlers, return_exceptions=True)
-
-
-def request(url: str, timeouts: Timeouts = QUICK, *, body: bytes = b"{}", stream: bool = True) -> UpstreamRequest:
-    headers = (("content-type", "application/json"), ("authorization", "Bearer secret"))
-    return UpstreamRequest(url=url, headers=headers, body=body, timeouts=timeouts, stream=stream)
-
-
-async def read_all(upstream: HttpUpstream, asked: UpstreamRequest) -> bytes:
-    answer = await upstream.send(asked)
-    try:
-        got = b""
-        while data := await answer.read():
-            got += data
-        return got
-    finally:
-        answer.close()
-
-
-def test_a_body_arrives_in_pieces_and_the_connection_is_used_again() -> None:
+def test_a_body_arrives_in_pieces_and_the_connection_is_used_again(loop: str) -> None:
     seen: list[bytes] = []
     connections = 0
 
@@ -90,14 +40,14 @@ def test_a_body_arrives_in_pieces_and_the_connection_is_used_again() -> None:
             answer.close()
             assert got == b"data: 1\n\ndata: 2\n\n"
 
-    asyncio.run(with_server(serve, body))
+    run(with_server(serve, body), loop)
     assert connections == 1
     assert b"user-agent" not in seen[0].lower()
     assert b"accept-encoding" not in seen[0].lower()
     assert b"authorization: bearer secret" in seen[0].lower()
 
 
-def test_a_large_body_is_sent_whole() -> None:
+def test_a_large_body_is_sent_whole(loop: str) -> None:
     sizes: list[int] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -110,11 +60,11 @@ def test_a_large_body_is_sent_whole() -> None:
         assert await answer.read() == b"{}"
         answer.close()
 
-    asyncio.run(with_server(serve, body))
+    run(with_server(serve, body), loop)
     assert sizes == [3_000_000]
 
 
-def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+def test_a_redirect_is_an_answer_and_is_not_followed(loop: str) -> None:
     asked = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -128,7 +78,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
         assert answer.status == 307
         answer.close()
 
-    asyncio.run(with_server(serve, body))
+    run(with_server(serve, body), loop)
     assert asked == 1
 
 
@@ -143,7 +93,9 @@ def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
         pytest.param(["head", "drip"], QUICK, "did not finish its answer within 0.5 s", id="endless"),
     ],
 )
-def test_each_limit_of_time_ends_the_wait_in_its_own_words(pieces: list[str], timeouts: Timeouts, message: str) -> None:
+def test_each_limit_of_time_ends_the_wait_in_its_own_words(
+    loop: str, pieces: list[str], timeouts: Timeouts, message: str
+) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         if "head" in pieces:
@@ -163,12 +115,12 @@ def test_each_limit_of_time_ends_the_wait_in_its_own_words(pieces: list[str], ti
         assert caught.value.fault.kind is FaultKind.PROVIDER_TIMEOUT
         assert message in caught.value.fault.message
 
-    asyncio.run(with_server(serve, body))
+    run(with_server(serve, body), loop)
 
 
 @pytest.mark.row(95)
 @pytest.mark.parametrize("head_first", [True, False])
-def test_an_answer_in_one_piece_may_take_its_whole_time_to_begin(head_first: bool) -> None:
+def test_an_answer_in_one_piece_may_take_its_whole_time_to_begin(loop: str, head_first: bool) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -187,11 +139,11 @@ def test_an_answer_in_one_piece_may_take_its_whole_time_to_begin(head_first: boo
             await read_all(upstream, request(url, late, stream=False))
         assert "did not finish its answer within 0.2 s" in caught.value.fault.message
 
-    asyncio.run(with_server(serve, body))
+    run(with_server(serve, body), loop)
 
 
 @pytest.mark.row(95)
-def test_time_in_which_nobody_reads_is_not_the_providers_silence() -> None:
+def test_time_in_which_nobody_reads_is_not_the_providers_silence(loop: str) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
@@ -207,11 +159,11 @@ def test_time_in_which_nobody_reads_is_not_the_providers_silence() -> None:
         assert await answer.read() == b"y"
         answer.close()
 
-    asyncio.run(with_server(serve, body))
+    run(with_server(serve, body), loop)
 
 
 @pytest.mark.parametrize("after", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", b"garbage\r\n\r\n"])
-def test_a_broken_connection_is_a_fault_of_the_network(after: bytes) -> None:
+def test_a_broken_connection_is_a_fault_of_the_network(loop: str, after: bytes) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(after)
@@ -223,10 +175,10 @@ def test_a_broken_connection_is_a_fault_of_the_network(after: bytes) -> None:
         assert caught.value.fault.kind is FaultKind.PROVIDER_UNAVAILABLE
         assert caught.value.fault.source == "network"
 
-    asyncio.run(with_server(serve, body))
+    run(with_server(serve, body), loop)
 
 
-def test_nobody_there_is_a_fault_of_the_network() -> None:
+def test_nobody_there_is_a_fault_of_the_network(loop: str) -> None:
     async def body() -> None:
         upstream = HttpUpstream()
         try:
@@ -236,9 +188,4 @@ def test_nobody_there_is_a_fault_of_the_network() -> None:
         finally:
             await upstream.close()
 
-    asyncio.run(body())
-
-
-def test_a_provider_without_a_key_gets_none() -> None:
-    provider = Provider(id="local", format="openai_chat", base_url="http://127.0.0.1:1")
-    assert authorization(provider) == ()
+    run(body(), loop)
