@@ -25,7 +25,9 @@ def run(work: Coroutine[Any, Any, None], loop: str = "asyncio") -> None:
     async def in_time() -> None:
         async with asyncio.timeout(20):
             await work
-        assert asyncio.all_tasks() == {asyncio.current_task()}, "tasks were left behind"
+        left = {repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+        # asyncio's servers run a task of their own per TLS handshake.
+        assert not {task for task in left if "_accept_connection2" not in task}, "tasks were left behind"
 
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         runner.run(in_time())

@@ -344,7 +344,7 @@ def test_a_name_that_nobody_has_is_a_fault_of_the_network(loop: str) -> None:
 @pytest.mark.fault(31)
 def test_all_addresses_of_a_host_are_tried(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(upstream: HttpUpstream, url: str) -> None:
-        port = int(url.split(":")[2].split("/")[0])
+        port = int(url.split(":")[2].split("/", maxsplit=1)[0])
 
         async def getaddrinfo(*_: object, **__: object) -> list[tuple[int, int, int, str, tuple[str, int]]]:
             return [(2, 1, 6, "", ("127.0.0.2", port)), (2, 1, 6, "", ("127.0.0.1", port))]

@@ -91,6 +91,9 @@ class Connection(asyncio.Protocol):
         self._framing_bytes = 0
         self._interim_answers = 0
         self._sent_s = self._loop.time()
+        if not self._clean or self._transport.is_closing():
+            self.fail("closed before it was asked")
+            return
         if len(body) <= _AT_ONCE_BYTES:
             self._transport.write(head + body)
             return
