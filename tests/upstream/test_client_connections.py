@@ -2,6 +2,9 @@
 
 import asyncio
 import gc
+import socket
+import struct
+import sys
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -163,24 +166,53 @@ def test_a_kept_connection_that_the_provider_ends_or_talks_on_is_dropped(loop: s
     assert serve.connections == 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what has not been acknowledged")
+@pytest.mark.fault(33)
+def test_a_request_that_crosses_the_servers_farewell_is_sent_again_once(loop: str) -> None:
+    async def body() -> None:
+        current = asyncio.get_running_loop()
+        upstream = HttpUpstream()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+
+            async def answer_one() -> socket.socket:
+                peer, _ = await current.sock_accept(listener)
+                while not (await current.sock_recv(peer, 65536)).endswith(b"{}"):
+                    pass
+                await current.sock_sendall(peer, OK)
+                return peer
+
+            for _ in range(3):
+                serving_one = asyncio.create_task(answer_one())
+                assert await read_all(upstream, request(url, Timeouts())) == b"{}"
+                # The next request goes out before the event loop can have seen this.
+                (await serving_one).close()
+        await upstream.close()
+
+    run(body(), loop)
+
+
 @pytest.mark.fault(33)
 @pytest.mark.parametrize("reset", [False, True])
-def test_a_request_that_crosses_the_servers_farewell_is_sent_again_once(loop: str, reset: bool) -> None:
+def test_a_request_that_was_read_is_not_sent_again(loop: str, reset: bool) -> None:
     async def leaving(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(OK)
-        await reader.readexactly(1)  # the second request is on its way
+        await read_request(reader)
         if reset:
-            writer.transport.abort()
+            linger_not = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_not)
+        writer.transport.abort()
 
     serve = Counted(leaving, answering(OK))
 
     async def body(upstream: HttpUpstream, url: str) -> None:
-        for _ in range(2):
-            assert await read_all(upstream, request(url)) == b"{}"
+        await read_all(upstream, request(url))
+        assert (await fault_of(upstream.send(request(url)))).kind is FaultKind.PROVIDER_UNAVAILABLE
 
     run(with_server(serve, body), loop)
-    assert serve.connections == 2
+    assert serve.connections == 1
 
 
 def test_a_fresh_connection_that_closes_is_not_asked_again(loop: str) -> None:
@@ -209,24 +241,6 @@ def test_a_kept_connection_on_which_something_came_is_not_asked_again(loop: str,
     async def body(upstream: HttpUpstream, url: str) -> None:
         await read_all(upstream, request(url))
         assert (await fault_of(upstream.send(request(url)))).kind is FaultKind.PROVIDER_UNAVAILABLE
-
-    run(with_server(serve, body), loop)
-    assert serve.connections == 1
-
-
-def test_a_kept_connection_that_closes_later_may_have_been_at_work(loop: str) -> None:
-    async def working(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(OK)
-        await read_request(reader)
-        await asyncio.sleep(0.7)
-
-    serve = Counted(working, answering(OK))
-
-    async def body(upstream: HttpUpstream, url: str) -> None:
-        await read_all(upstream, request(url))
-        fault = await fault_of(upstream.send(request(url, Timeouts())))
-        assert fault.kind is FaultKind.PROVIDER_UNAVAILABLE
 
     run(with_server(serve, body), loop)
     assert serve.connections == 1

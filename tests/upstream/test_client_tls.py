@@ -88,27 +88,3 @@ def test_an_answer_that_is_cut_off_leaves_nothing_behind(loop: str, tmp_path: Pa
 
     run(over_tls(tmp_path, answering(BIG_ANSWER), trusting_context(), body), loop)
     gc.collect()
-
-
-def test_a_request_that_crosses_the_servers_farewell_is_sent_again(loop: str, tmp_path: Path) -> None:
-    connections = 0
-    script = answering(OK, OK)
-
-    async def serve(reader, writer) -> None:
-        nonlocal connections
-        connections += 1
-        if connections > 1:
-            await script(reader, writer)
-            return
-        await reader.readuntil(b"\r\n\r\n")
-        await reader.readexactly(2)
-        writer.write(OK)
-        await reader.readexactly(1)
-        writer.transport.abort()
-
-    async def body(upstream: HttpUpstream, port: int) -> None:
-        for _ in range(2):
-            assert await read_all(upstream, request(f"https://localhost:{port}/v1", Timeouts())) == b"{}"
-
-    run(over_tls(tmp_path, serve, trusting_context(), body), loop)
-    assert connections == 2

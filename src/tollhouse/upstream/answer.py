@@ -50,7 +50,7 @@ class HttpAnswer:
 
     @property
     def crossed(self) -> bool:
-        """Whether the provider closed a kept connection while the request was on its way, and has not read it."""
+        """Whether the provider closed a kept connection while the request was on its way, and nobody has read it."""
         return self._connection.crossed
 
     async def ask(self, head: bytes, body: bytes) -> None:

@@ -65,10 +65,10 @@ class HttpUpstream:
 
         Redirects are answers like any other: following one would carry our credential to another host.
 
-        A server may close a kept connection at the moment at which we write to it. When that connection ends within
-        half a second and without a single byte, the request is sent once more on a fresh connection: it crossed the
-        server's farewell and was not read. A connection that ends later may have been working on it, so that is a
-        fault, and the plan decides.
+        A server may close a kept connection at the moment at which we write to it. When that connection ends in good
+        order, without a single byte, and its kernel has not acknowledged our request, then nobody there has read it,
+        and it is sent once more on a fresh connection. Any other end may be that of a server which was working on it:
+        a fault, and the plan decides.
         """
         origin, head = render_request(request.url, request.headers)
         head += b"%d\r\n\r\n" % len(request.body)

@@ -7,6 +7,7 @@ from typing import cast
 import httptools
 import msgspec
 
+from tollhouse.upstream.arrival import is_on_its_way
 from tollhouse.upstream.request_bytes import Origin
 
 _MAX_HEADERS = 100
@@ -19,8 +20,6 @@ _READ_AHEAD_BYTES = 256 * 1024
 # A body up to this size goes out in one piece with its head.
 _AT_ONCE_BYTES = 64 * 1024
 _SLICE_BYTES = 256 * 1024
-# A reused connection that closes so soon after our request was closing already when we wrote: about one round trip.
-_CROSSED_S = 0.5
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +38,8 @@ class Connection(asyncio.Protocol):
     """One exchange after another: `send`, then `wait` until `head`, `waiting_bytes`, `ended` or `failure` say more.
 
     `failure` is a word for the log and never what the provider wrote. After it nothing works any more; what came
-    before it can still be taken. `ended` means that the answer is complete and sound in its framing.
+    before it can still be taken. `ended` means that the answer is complete and sound in its framing. `crossed` means
+    that the provider had ended this kept connection before the request arrived there, so that nobody has read it.
     """
 
     _transport: asyncio.Transport
@@ -62,7 +62,6 @@ class Connection(asyncio.Protocol):
         self._busy = False
         self._heard = False
         self._clean = True
-        self._sent_s = 0.0
         self._unsent = memoryview(b"")
         self._write_paused = False
         self._read_paused = False
@@ -90,7 +89,6 @@ class Connection(asyncio.Protocol):
         self._exchanges += 1
         self._framing_bytes = 0
         self._interim_answers = 0
-        self._sent_s = self._loop.time()
         if not self._clean or self._transport.is_closing():
             self.fail("closed before it was asked")
             return
@@ -168,6 +166,8 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The provider sends no more."""
+        if self._exchanges > 1 and not self._heard and self.failure is None:
+            self.crossed = is_on_its_way(self._transport)
         self._closed_by_provider("closed early")
         self._transport.abort()
 
@@ -268,8 +268,6 @@ class Connection(asyncio.Protocol):
         if not self._busy or self.ended or self.failure is not None:
             return
         self.failure = why
-        soon = self._loop.time() - self._sent_s <= _CROSSED_S
-        self.crossed = self._exchanges > 1 and not self._heard and soon
         self._wake()
 
     def _send_more(self) -> None:
