@@ -119,9 +119,10 @@ def _join(settings: Settings, store: SqliteStore, catalog: Catalog, upstream: Ht
         return Readiness(books_ok=store.ready(), limits_ok=True)
 
     authenticator = Authenticator(store, clock_s, lambda: time.time_ns() // 1_000_000)
-    admission = Admission(snapshot, {form.name: form for form in FORMATS}, store)
-    limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s)
-    attempts = Attempts(upstream, limits, clock_s, random.random)
+    formats = {form.name: form for form in FORMATS}
+    admission = Admission(snapshot, formats, store)
+    limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s, on_loss=settings.on_loss)
+    attempts = Attempts(upstream, formats, limits, clock_s, random.random)
     closing = Closing(store, store, metrics, log, clock_s)
     relay = Relay(admission, attempts, closing, log, clock_s)
     door = Door(

@@ -32,6 +32,7 @@ class OpenAIChat:
 
     name = "openai_chat"
     path = "/chat/completions"
+    needs_output_limit = False
     forwarded_headers = frozenset({"openai-beta"})
 
     def scan(self, body: bytes) -> Scan:
@@ -63,9 +64,9 @@ class OpenAIChat:
         """A fresh decoder for one stream."""
         return ChatStreamDecoder()
 
-    def stream_encoder(self) -> ChatStreamEncoder:
-        """A fresh encoder for one stream."""
-        return ChatStreamEncoder()
+    def stream_encoder(self, losses: list[Loss] | None = None) -> ChatStreamEncoder:
+        """A fresh encoder for one stream; it appends to `losses` what this format cannot say."""
+        return ChatStreamEncoder(losses)
 
     def pipe(self, policy: AnswerPolicy, peek: Peek) -> Pipe:
         """Verbatim when the policy names nothing that could differ, tidy when it asks for that, else patched."""
