@@ -1,4 +1,4 @@
-"""Faults of Chat Completions providers: error bodies of every shape to one Fault, safe to show."""
+"""Faults of providers: error bodies of every shape to one Fault, safe to show."""
 
 import re
 from collections.abc import Mapping, Sequence
