@@ -122,7 +122,9 @@ class Message:
         """What the whole item has that was not streamed; then it closes."""
         self.done = True
         parts = decode_output_item(item) if item.get("type") == "message" else []
-        for place, part in enumerate(parts):
+        # Bedrock counts the places of a message that follows reasoning from 1 (recorded 2026).
+        shift = min(self._said) if self._said and max(self._said) >= len(parts) else 0
+        for place, part in enumerate(parts, shift):
             if not isinstance(part, TextPart | RefusalPart):
                 yield PartAdd(index=self._parts.begin(part), part=part)
                 continue
