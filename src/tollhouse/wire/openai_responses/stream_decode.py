@@ -94,10 +94,9 @@ class ResponsesStreamDecoder:
             unreadable_answer("The provider sent a frame that is not valid JSON.", str(error))
         if not is_object(event):
             unreadable_answer("The provider sent a frame that is not a JSON object.")
-        name = event.get("type")
-        if not isinstance(name, str):
-            name = (frame.event or b"").decode(errors="replace")
-        if name == "error" or (not name and event.get("error")):
+        kind = event.get("type")
+        name = kind if isinstance(kind, str) else (frame.event or b"").decode(errors="replace")
+        if name == "error" or (kind is None and event.get("error")):
             raise_stream_error(event)
         yield from self._event(name, event)
 

@@ -97,7 +97,7 @@ class StreamPipe:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise broken("The provider sent an event that is no JSON object.") from None
         name = event.type if isinstance(event.type, str) else (frame.event or b"").decode(errors="replace")
-        if name == "error" or (not name and b'"error"' in data):
+        if name == "error" or (event.type is None and plain_object(data).get("error")):
             raise_stream_error(plain_object(data))
         self._number = event.sequence_number if isinstance(event.sequence_number, int) else self._number + 1
         if name in ENDINGS:
