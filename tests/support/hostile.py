@@ -13,9 +13,23 @@ WORDS = {
         "tool_choice", "tool_call_id", "image_url", "file", "file_data", "input_audio", "stop", "response_format",
         "json_schema", "stream_options", "include_usage", "cache_control", "allowed_tools", "mode", "parameters",
     ],
+    "openai_responses": [
+        "id", "type", "model", "created_at", "status", "output", "item", "response", "output_index", "content_index",
+        "summary_index", "delta", "role", "content", "text", "refusal", "part", "annotation", "annotations", "logprobs",
+        "reasoning", "summary", "encrypted_content", "call_id", "name", "arguments", "input", "usage", "input_tokens",
+        "incomplete_details", "reason", "error", "code", "message", "service_tier", "object", "instructions", "tools",
+        "tool_choice", "format", "schema", "include", "previous_response_id", "image_url", "file_data", "file_id",
+        "input_audio", "url", "phase", "allowed_tools", "mode", "parameters", "cache_control", "item_id",
+    ],
 }  # fmt: skip
 VALUES = ["assistant", "user", "tool", "text", "function", "custom", "stop", "error", "reasoning.text",
-          "reasoning.encrypted", "image_url", "file", "input_audio", "thinking", "json_schema", "auto", ""]  # fmt: skip
+          "reasoning.encrypted", "image_url", "file", "input_audio", "thinking", "json_schema", "auto", "message",
+          "output_text", "input_text", "input_image", "input_file", "refusal", "reasoning", "summary_text",
+          "function_call", "custom_tool_call", "function_call_output", "item_reference", "completed", "failed",
+          "incomplete", "response.created", "response.output_item.added", "response.output_item.done",
+          "response.content_part.added", "response.output_text.delta", "response.refusal.delta",
+          "response.reasoning_summary_text.delta", "response.function_call_arguments.delta", "response.completed",
+          ""]  # fmt: skip
 
 
 def hostile_values(format_name: str):
@@ -44,8 +58,13 @@ def hostile_objects(format_name: str):
     )
     optional = dict.fromkeys(("tools", "tool_choice", "stop", "response_format", "stream_options", "metadata"), values)
     messages = st.lists(inner, max_size=3)
-    asked = st.fixed_dictionaries({"model": st.just("m"), "messages": messages}, optional=optional)
-    return st.one_of(inner, whole, asked).map(lambda value: json.dumps(value).encode())
+    asked = st.fixed_dictionaries({"model": st.just("m"), "messages": messages, "input": messages}, optional=optional)
+    answered = st.fixed_dictionaries({"output": messages}, optional={"status": values, "usage": values, "id": values})
+    event = st.fixed_dictionaries(
+        {"type": st.sampled_from(VALUES), "output_index": st.integers(0, 2)},
+        optional={"item": inner, "response": answered, "part": inner, "delta": st.just("x"), "annotation": inner},
+    )
+    return st.one_of(inner, whole, asked, answered, event).map(lambda value: json.dumps(value).encode())
 
 
 @st.composite

@@ -15,6 +15,7 @@ from tollhouse.simulator.bodies import error_body
 from tollhouse.simulator.delivery import CallerGoneError, Delivery, Line, frames
 from tollhouse.simulator.format import Format, RequestError
 from tollhouse.simulator.openai_chat import OpenAIChat
+from tollhouse.simulator.openai_responses import OpenAIResponses
 from tollhouse.simulator.recorder import Arrival, Recorder
 from tollhouse.simulator.script import DEFAULT, Plan, Script, ScriptError, plan_from_json, plan_from_model
 
@@ -24,7 +25,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LINE_EXTENSION: Final = "tollhouse.simulator.line"
 CONTROL_HEADER: Final = "x-simulator-script"
-FORMATS: Final[tuple[Format, ...]] = (OpenAIChat(),)
+FORMATS: Final[tuple[Format, ...]] = (OpenAIChat(), OpenAIResponses())
 _RECORDER_PATH: Final = "/_simulator/requests"
 _MODELS: Final = ("echo", "script/text=200", "script/reasoning=20/text=50", "script/tools=2")
 _MAX_COUNTED: Final = 4096

@@ -2,8 +2,9 @@
 
 from tollhouse.wire.format import WireFormat
 from tollhouse.wire.openai_chat.format import OpenAIChat
+from tollhouse.wire.openai_responses.format import OpenAIResponses
 
-FORMATS: tuple[WireFormat, ...] = (OpenAIChat(),)
+FORMATS: tuple[WireFormat, ...] = (OpenAIChat(), OpenAIResponses())
 
 _BY_NAME = {fmt.name: fmt for fmt in FORMATS}
 

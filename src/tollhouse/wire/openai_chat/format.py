@@ -11,7 +11,6 @@ from tollhouse.ir.response import ChatResponse
 from tollhouse.wire.format import AnswerPolicy, Peek, Scan
 from tollhouse.wire.framing import sse_frame
 from tollhouse.wire.openai_chat.body_pipe import BodyPipe
-from tollhouse.wire.openai_chat.fault import decode_fault
 from tollhouse.wire.openai_chat.passthrough import Passthrough, Patched
 from tollhouse.wire.openai_chat.peek import peek_fields
 from tollhouse.wire.openai_chat.request import decode_request, encode_request
@@ -21,6 +20,7 @@ from tollhouse.wire.openai_chat.stream_decode import ChatStreamDecoder
 from tollhouse.wire.openai_chat.stream_encode import ChatStreamEncoder
 from tollhouse.wire.openai_chat.tidy import Tidy
 from tollhouse.wire.pipe import Pipe
+from tollhouse.wire.provider_fault import decode_fault
 from tollhouse.wire.quirks import Quirks
 from tollhouse.wire.scan import scan_object
 

@@ -1,4 +1,4 @@
-"""Faults of Chat Completions providers: error bodies of every shape to one Fault, safe to show."""
+"""Faults of providers: error bodies of every shape to one Fault, safe to show."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -137,7 +137,7 @@ def _judge(status: int, told: _Told) -> tuple[FaultKind, str]:
     words = f"{told.code} {told.kind} {told.message}"
     if status == 403 and _FILTER.search(words):
         return FaultKind.CONTENT_FILTER, redact(told.message) or _REFUSED
-    if status == 429 and (_OUR_QUOTA.search(f"{told.code} {told.kind}") or "your current quota" in told.message):
+    if status in (400, 429) and (_OUR_QUOTA.search(f"{told.code} {told.kind}") or "your current quota" in told.message):
         return FaultKind.PROVIDER_UNAVAILABLE, _QUOTA
     if status in _BY_STATUS:
         return _BY_STATUS[status]
