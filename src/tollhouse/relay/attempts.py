@@ -80,12 +80,13 @@ class Attempts:
         scan = admitted.scan
         changes = {name: value for name, value in admitted.call.voice.defaults().items() if name not in scan.fields}
         changes["model"] = msgspec.Raw(msgspec.json.encode(admitted.resolved.upstream_model(deployment)))
-        headers = admitted.call.headers
-        forwarded = tuple((name, headers[name]) for name in admitted.format.forwarded_headers if name in headers)
+        came = admitted.call.headers
+        forwarded = tuple((name, came[name]) for name in admitted.format.forwarded_headers if name in came)
         accept = "text/event-stream" if scan.peek.stream else "application/json"
+        headers = (*_OWN_HEADERS, ("accept", accept), *forwarded, *provider.headers)
         return UpstreamRequest(
             url=provider.base_url + admitted.format.path,
-            headers=(*_OWN_HEADERS, ("accept", accept), *forwarded, *provider.headers, *authorization(provider)),
+            headers=(*headers, *authorization(provider, headers)),
             body=admitted.format.rewrite(scan, changes, deployment.quirks),
             timeouts=deployment.timeouts,
             stream=scan.peek.stream,

@@ -1,9 +1,10 @@
 """The plain list of wire formats."""
 
+from tollhouse.wire.anthropic_messages.format import AnthropicMessages
 from tollhouse.wire.format import WireFormat
 from tollhouse.wire.openai_chat.format import OpenAIChat
 
-FORMATS: tuple[WireFormat, ...] = (OpenAIChat(),)
+FORMATS: tuple[WireFormat, ...] = (OpenAIChat(), AnthropicMessages())
 
 _BY_NAME = {fmt.name: fmt for fmt in FORMATS}
 

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import cast
 
-import msgspec
-
 from tollhouse.ir.usage import Usage
+from tollhouse.wire.json_number import usd_number
 
 _MAX_TOKENS = 2**40
-_NANO = 1_000_000_000
 
 
 class _DistrustError(Exception):
@@ -54,13 +52,6 @@ def encode_usage(usage: Usage, cost_nano_usd: int | None = None) -> dict[str, ob
     if cost_nano_usd is not None:
         encoded["cost"] = usd_number(cost_nano_usd)
     return encoded
-
-
-def usd_number(nano_usd: int) -> msgspec.Raw:
-    """An exact JSON number of USD, without trailing zeros: 1_500_000 gives 0.0015."""
-    whole, fraction = divmod(abs(nano_usd), _NANO)
-    digits = f"{whole}.{fraction:09d}".rstrip("0").rstrip(".")
-    return msgspec.Raw(("-" if nano_usd < 0 else "").encode() + digits.encode())
 
 
 def _decode(usage: Mapping[str, object]) -> Usage:
