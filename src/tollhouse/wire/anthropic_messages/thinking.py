@@ -39,6 +39,8 @@ def decode_thinking_setting(fields: Fields, effort: str | None) -> ReasoningSett
     """The setting, taken out of the request; a mode that is not known stays where it is."""
     value = fields.get("thinking")
     mode = value.get("type") if is_object(value) else None
+    if value is None:
+        fields.drop("thinking")
     if value is None or (isinstance(mode, str) and mode not in _MODES):
         return None if effort is None else ReasoningSetting(effort=effort)
     thinking = fields.child("thinking") or Fields({})

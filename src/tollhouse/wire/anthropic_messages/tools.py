@@ -88,6 +88,7 @@ def decode_tool_choice(fields: Fields) -> tuple[ToolChoice | None, bool | None]:
     if not is_object(value):
         if value is not None:
             raise fields.wrong("tool_choice", "an object with a type")
+        fields.drop("tool_choice")
         return None, None
     mode = _MODES.get(str(value.get("type")))
     name = value.get("name")
