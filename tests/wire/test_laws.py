@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from support.chat_grammar import check_chat_stream
 from support.event_grammar import check_events
-from support.hostile import damaged, hostile_objects
+from support.hostile import damaged, hostile_objects, hostile_streams
+from support.messages_grammar import check_messages_stream
 from support.responses_grammar import check_responses_stream
 from support.strategies import cut, requests, responses
 from tollhouse.ir.events import AnswerExtend, StreamEvent, ToolCallStart
@@ -30,7 +31,11 @@ from tollhouse.wire.registry import FORMATS
 P = ParamSpec("P")
 T = TypeVar("T")
 
-GRAMMARS = {"openai_chat": check_chat_stream, "openai_responses": check_responses_stream}
+GRAMMARS = {
+    "openai_chat": check_chat_stream,
+    "openai_responses": check_responses_stream,
+    "anthropic_messages": check_messages_stream,
+}
 # Settings that a format says under another name; what is not asked for need not be said.
 SAID_AS = {("openai_responses", "logprobs"): "include"}
 PROVIDER_KINDS = {FaultKind.PROVIDER_UNAVAILABLE}
@@ -208,7 +213,8 @@ def test_law_5_a_truncated_answer_is_a_fault(fmt: WireFormat, response: ChatResp
 @settings(examples, max_examples=150)
 def test_law_5_hostile_json_is_a_fault_or_a_value(fmt: WireFormat, data: st.DataObject) -> None:
     body = data.draw(hostile_objects(fmt.name))
-    for frame in (b"data: " + body + b"\n\ndata: [DONE]\n\n", b"event: error\ndata: " + body + b"\n\n"):
+    frames = (b"data: " + body + b"\n\ndata: [DONE]\n\n", b"event: error\ndata: " + body + b"\n\n")
+    for frame in (*frames, data.draw(hostile_streams(fmt.name))):
         events, _ = _attempt(_decode_stream, fmt, frame)
         if events is not None:
             check_events(events)

@@ -109,14 +109,15 @@ class Attempts:
         provider = deployment.provider
         stream = admitted.scan.peek.stream
         target = outgoing.format_of(deployment)
-        headers = admitted.call.headers
+        came = admitted.call.headers
         # They are options of the caller's format: in another one they would mean nothing.
         names = () if outgoing.is_translated(deployment) else target.forwarded_headers
-        forwarded = tuple((name, headers[name]) for name in names if name in headers)
+        forwarded = tuple((name, came[name]) for name in names if name in came)
         accept = "text/event-stream" if stream else "application/json"
+        headers = (*_OWN_HEADERS, ("accept", accept), *forwarded, *provider.headers)
         return UpstreamRequest(
             url=provider.base_url + target.path,
-            headers=(*_OWN_HEADERS, ("accept", accept), *forwarded, *provider.headers, *authorization(provider)),
+            headers=(*headers, *authorization(provider, headers)),
             body=outgoing.body(deployment),
             timeouts=deployment.timeouts,
             stream=stream,

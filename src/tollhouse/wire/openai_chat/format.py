@@ -19,8 +19,8 @@ from tollhouse.wire.openai_chat.rewrite import rewrite_request
 from tollhouse.wire.openai_chat.stream_decode import ChatStreamDecoder
 from tollhouse.wire.openai_chat.stream_encode import ChatStreamEncoder
 from tollhouse.wire.openai_chat.tidy import Tidy
+from tollhouse.wire.openai_fault import decode_fault
 from tollhouse.wire.pipe import Pipe
-from tollhouse.wire.provider_fault import decode_fault
 from tollhouse.wire.quirks import Quirks
 from tollhouse.wire.scan import scan_object
 

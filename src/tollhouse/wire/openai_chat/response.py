@@ -25,7 +25,7 @@ from tollhouse.wire.openai_chat.parts import NAME, THINKING_FORM, decode_content
 from tollhouse.wire.openai_chat.reasoning import decode_reasoning, is_empty
 from tollhouse.wire.openai_chat.tools import decode_tool_call
 from tollhouse.wire.openai_chat.usage import encode_usage
-from tollhouse.wire.provider_fault import decode_stream_fault
+from tollhouse.wire.openai_fault import decode_stream_fault
 
 
 def decode_response(body: bytes) -> ChatResponse:

@@ -9,6 +9,7 @@ from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest
 from tollhouse.ir.response import ChatResponse
 from tollhouse.wire.format import AnswerPolicy, Peek, Scan
+from tollhouse.wire.openai_fault import decode_fault
 from tollhouse.wire.openai_responses.body_pipe import BodyPipe
 from tollhouse.wire.openai_responses.error_frame import error_frame
 from tollhouse.wire.openai_responses.peek import peek_fields
@@ -18,7 +19,6 @@ from tollhouse.wire.openai_responses.stream_decode import ResponsesStreamDecoder
 from tollhouse.wire.openai_responses.stream_encode import ResponsesStreamEncoder
 from tollhouse.wire.openai_responses.stream_pipe import StreamPipe
 from tollhouse.wire.pipe import Pipe
-from tollhouse.wire.provider_fault import decode_fault
 from tollhouse.wire.quirks import Quirks
 from tollhouse.wire.scan import join_object, scan_object
 
@@ -28,6 +28,7 @@ class OpenAIResponses:
 
     name = "openai_responses"
     path = "/responses"
+    needs_output_limit = False
     forwarded_headers = frozenset({"openai-beta"})
 
     def scan(self, body: bytes) -> Scan:
@@ -60,9 +61,9 @@ class OpenAIResponses:
         """A fresh decoder for one stream."""
         return ResponsesStreamDecoder()
 
-    def stream_encoder(self) -> ResponsesStreamEncoder:
-        """A fresh encoder for one stream."""
-        return ResponsesStreamEncoder()
+    def stream_encoder(self, losses: list[Loss] | None = None) -> ResponsesStreamEncoder:
+        """A fresh encoder for one stream; it appends to `losses` what this format cannot say."""
+        return ResponsesStreamEncoder(losses)
 
     def pipe(self, policy: AnswerPolicy, peek: Peek) -> Pipe:
         """Verbatim when the policy names nothing that could differ, else patched."""

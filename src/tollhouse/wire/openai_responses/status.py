@@ -7,7 +7,7 @@ from tollhouse.ir.fault import FaultError
 from tollhouse.ir.plain import is_object
 from tollhouse.ir.response import Finish, FinishReason, settled_reason
 from tollhouse.wire.fields import unreadable_answer
-from tollhouse.wire.provider_fault import decode_stream_fault
+from tollhouse.wire.openai_fault import decode_stream_fault
 
 _REASONS = {
     "max_output_tokens": FinishReason.LENGTH,

@@ -10,12 +10,12 @@ from tollhouse.ir.response import ChatResponse
 from tollhouse.wire.fields import parse_answer, unreadable_answer
 from tollhouse.wire.framing import MAX_FRAME_BYTES, Frame, SseReader
 from tollhouse.wire.leftovers import kept
+from tollhouse.wire.openai_fault import decode_stream_fault
 from tollhouse.wire.openai_responses.parts import NAME
 from tollhouse.wire.openai_responses.response import decode_answer_usage, decode_head
 from tollhouse.wire.openai_responses.status import decode_finish, raise_failure
 from tollhouse.wire.openai_responses.stream_growth import MAX_PARTS, Parts
 from tollhouse.wire.openai_responses.stream_items import Item, open_item
-from tollhouse.wire.provider_fault import decode_stream_fault
 
 BEGINNINGS = frozenset({"response.created", "response.queued", "response.in_progress"})
 ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
