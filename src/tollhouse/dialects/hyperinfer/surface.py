@@ -10,7 +10,7 @@ from tollhouse.dialects.credentials import bearer_key
 from tollhouse.dialects.dialect import Operation, Route
 from tollhouse.dialects.hyperinfer.errors import HyperInferWording
 from tollhouse.dialects.hyperinfer.listing import model_list
-from tollhouse.dialects.hyperinfer.schema import check_chat
+from tollhouse.dialects.hyperinfer.schema_chat import check_chat
 from tollhouse.relay.call import Headers
 from tollhouse.wire.format import AnswerPolicy, Peek
 
