@@ -1,4 +1,4 @@
-"""HyperInfer's routes, keys, probes and voice."""
+"""HyperInfer's routes, keys and probes."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,39 +10,12 @@ from tollhouse.dialects.credentials import bearer_key
 from tollhouse.dialects.dialect import Operation, Route
 from tollhouse.dialects.hyperinfer.errors import HyperInferWording
 from tollhouse.dialects.hyperinfer.listing import model_list
-from tollhouse.dialects.hyperinfer.schema_chat import check_chat
-from tollhouse.relay.call import Headers
-from tollhouse.wire.format import AnswerPolicy, Peek
+from tollhouse.dialects.hyperinfer.voices import HyperInferChat
 
 _CHAT: Final = "/api/v1/chat/completions"
 _MODELS: Final = "/api/v1/models"
 _HEALTHZ: Final = "/healthz"
 _READYZ: Final = "/readyz"
-
-
-class HyperInferChat(HyperInferWording):
-    """The voice of a chat call: the contract's own ids, frames, usage and cost, whatever the provider sends."""
-
-    dialect = "hyperinfer"
-    format_name = "openai_chat"
-
-    def validate(self, body: bytes) -> None:
-        """Check a request body against the contract. Raises FaultError (invalid_request)."""
-        check_chat(body)
-
-    def defaults(self) -> Mapping[str, msgspec.Raw]:
-        """None: the provider's own defaults hold."""
-        return {}
-
-    def policy(self, request_id: str, slug: str, asked: Peek) -> AnswerPolicy:
-        """The `gen-` id, the resolved model, and usage with its cost, asked for or not."""
-        del asked
-        return AnswerPolicy(answer_id=f"gen-{request_id}", model=slug, usage_always=True, cost=True, tidy=True)
-
-    def headers(self, slug: str) -> Headers:
-        """None of its own."""
-        del slug
-        return ()
 
 
 class Checks(msgspec.Struct, frozen=True, kw_only=True):
