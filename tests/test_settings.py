@@ -53,8 +53,11 @@ def test_lists_are_separated_by_commas_in_the_environment() -> None:
         ("key_prefix: TH", "it takes up to 8 small letters and digits"),
         ("drain_s: .inf", "it takes seconds, above 0 and at most a year"),
         ("port: 70000\nworkers: 0", "workers: 0 (from "),
+        ("port: 1\nport: 2", ":2: `port` stands here again; it was set in line 1"),
+        ("{port: 1, port: 2}", ":1: `port` stands here again"),
         ("- a", "must be a list of `name: value` lines"),
         ("a: [", "is no YAML"),
+        ("port: 1\n\tworkers: 2", ":2: is no YAML: found character"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_words(tmp_path: Path, text: str, message: str) -> None:

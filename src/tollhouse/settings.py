@@ -131,9 +131,14 @@ def _read_path(kind: type, value: object) -> Path:
 
 def _read_file(path: Path) -> dict[str, _Given]:
     try:
-        raw = cast("object", yaml.safe_load(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        raw = cast("object", yaml.safe_load(text))
+        _refuse_repeated(yaml.compose(text, yaml.SafeLoader), path)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}). Check --config.") from error
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f":{error.problem_mark.line + 1}"
+        raise SettingsError(f"{path}{line}: is no YAML: {error.problem}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: is no YAML: {error}") from error
     if raw is None:
@@ -144,6 +149,17 @@ def _read_file(path: Path) -> dict[str, _Given]:
     return {
         _known(str(key), str(key), str(path)): _Given(value, str(path)) for key, value in entries if value is not None
     }
+
+
+def _refuse_repeated(document: yaml.Node | None, path: Path) -> None:
+    """YAML's reader would silently let the last one of two equal names win."""
+    lines: dict[str, int] = {}
+    for key, _ in document.value if isinstance(document, yaml.MappingNode) else ():
+        line = key.start_mark.line + 1
+        name = str(key.value)
+        if name in lines:
+            raise SettingsError(f"{path}:{line}: `{name}` stands here again; it was set in line {lines[name]}.")
+        lines[name] = line
 
 
 def _known(name: str, shown: str, where: str) -> str:
