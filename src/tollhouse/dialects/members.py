@@ -69,15 +69,16 @@ def sent(raw: msgspec.Raw) -> bool:
 
 
 def check_member(member: msgspec.Struct, rules: Sequence[Rule], where: str) -> None:
-    """Refuse a member that lacks a field or holds something else in one; `where` is its path in the request.
+    """Refuse a member that lacks a field or holds something else in one.
 
-    The struct has a `msgspec.Raw` for every field of the rules. Raises FaultError (invalid_request).
+    The struct has a `msgspec.Raw` for every field of the rules; `where` is its path in the request, empty for the
+    request itself. Raises FaultError (invalid_request).
     """
     for rule in rules:
         kind = kind_of(getattr(member, rule.field))
         if kind in rule.kinds:
             continue
-        param = f"{where}.{rule.field}"
+        param = f"{where}.{rule.field}" if where else rule.field
         if kind not in {Json.ABSENT, Json.NULL}:
             raise invalid_request(f"`{param}` must be {' or '.join(rule.kinds)}, but it is {kind}.", param)
         if rule.required:

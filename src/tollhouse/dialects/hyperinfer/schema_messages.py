@@ -71,7 +71,7 @@ class ToolChoice(msgspec.Struct, gc=False):
     """Whether a tool has to be called, and which."""
 
     type: str
-    name: str | None = None
+    name: msgspec.Raw = msgspec.Raw()
 
 
 class Thinking(msgspec.Struct, gc=False):
@@ -133,12 +133,15 @@ _TOOL: Final = (
     may("description", Json.STRING),
     needs("input_schema", Json.OBJECT),
 )
+_NAMED: Final = (needs("name", Json.STRING),)
+_METADATA: Final = (may("metadata", Json.OBJECT),)
 
 
 def check_messages(body: bytes) -> None:
     """Refuse a body that does not fit the contract. Raises FaultError (invalid_request) naming the field."""
     request = _READER.read(body)
     _check_prompt(request)
+    check_member(request, _METADATA, "")
     if sent(request.metadata):
         check_metadata(request.metadata)
 
@@ -163,6 +166,9 @@ def _check_prompt(request: CountRequest) -> None:
     for index, tool in enumerate(request.tools or ()):
         if tool.type is None or tool.type == "custom":
             check_member(tool, _TOOL, f"tools[{index}]")
+    choice = request.tool_choice
+    if choice is not None and choice.type == "tool":
+        check_member(choice, _NAMED, "tool_choice")
 
 
 def _check_blocks(blocks: Sequence[Block], where: str, *, inner: bool = False) -> None:
