@@ -234,7 +234,9 @@ def run(settings: Settings, announce: Callable[[str], None] | None = None) -> in
 def _raise_file_limit() -> None:
     """Every connection is an open file, and the usual soft limit of 1,024 is far below what the door admits."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # macOS reports no hard limit and refuses to be taken at its word.
+    with contextlib.suppress(ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _work(settings: Settings, listener: socket.socket) -> None:

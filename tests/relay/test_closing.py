@@ -101,6 +101,15 @@ def test_an_answer_that_has_begun_is_never_free(
     assert record.cost_nano_usd == tokens[0] * 1000 + tokens[1] * 10_000
 
 
+def test_a_finish_reason_of_any_length_does_not_fill_the_books() -> None:
+    call, books = progress(Usage(output_tokens=1), 1), Books()
+    assert call.opened is not None
+    call.opened.pipe.finish_reason = "x" * 1_000_000
+    asyncio.run(closing(books, io.BytesIO()).settle(call, "ok"))
+    ((_, record),) = books.kept
+    assert record.finish_reason == "x" * 64
+
+
 def test_a_picture_in_the_prompt_is_not_estimated_by_its_bytes() -> None:
     picture = b'{"url":"data:image/png;base64,' + b"iVBORw0KGgo" * 200_000 + b'"}'
     assert settled(None, 30, picture).prompt_tokens < 5000

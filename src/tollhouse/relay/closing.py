@@ -19,6 +19,9 @@ from tollhouse.relay.call import Call
 from tollhouse.tokens.bounds import likely_prompt_tokens, likely_tokens
 from tollhouse.wire.format import Answered
 
+# A provider may write anything there.
+_FINISH_REASON_CHARS = 64
+
 Status = Literal["ok", "refused", "failed", "aborted"]
 
 
@@ -133,7 +136,7 @@ class Closing:
             stream=admitted.scan.peek.stream if admitted else False,
             status=status,
             error_code=fault.kind.value if fault else None,
-            finish_reason=opened.pipe.finish_reason if opened else None,
+            finish_reason=(opened.pipe.finish_reason or "")[:_FINISH_REASON_CHARS] or None if opened else None,
             prompt_tokens=usage.prompt_tokens,
             cached_tokens=usage.cache_read_tokens,
             completion_tokens=usage.completion_tokens,
