@@ -36,6 +36,7 @@ from tollhouse.observe.metrics import MULTIPROCESS_VARIABLE, Metrics, forget_pro
 from tollhouse.relay.admission import Admission, Authenticator
 from tollhouse.relay.attempts import AttemptLimits, Attempts
 from tollhouse.relay.closing import Closing
+from tollhouse.relay.counting import Counting
 from tollhouse.relay.relay import Relay
 from tollhouse.settings import Settings
 from tollhouse.simulator.serve import RunningSimulator, start_simulator
@@ -132,6 +133,7 @@ def _join(settings: Settings, store: SqliteStore, catalog: Catalog, upstream: Ht
         handle=relay.handle,
         catalog=snapshot,
         readiness=readiness,
+        count_tokens=Counting(admission, upstream, formats).count,
         metrics=metrics.render,
         refused=metrics.refused,
         limits=_limits(settings),
