@@ -43,11 +43,12 @@ class File(msgspec.Struct, gc=False):
 
 
 class Part(msgspec.Struct, gc=False):
-    """One content part: text, image_url or file, each with the field of its name; other types pass."""
+    """One content part: text, image_url or file, each with the field of its name; other types pass. Mistral's own
+    clients send the URL of an image as a bare string."""
 
     type: str
     text: str | None = None
-    image_url: ImageUrl | None = None
+    image_url: ImageUrl | str | None = None
     file: File | None = None
 
 
@@ -90,9 +91,9 @@ class Function(msgspec.Struct, gc=False):
 
 
 class Tool(msgspec.Struct, gc=False):
-    """One tool; types other than function pass."""
+    """One tool; types other than function pass, and so does one without a type, as Mistral's own clients send."""
 
-    type: str
+    type: str | None = None
     function: Function | None = None
 
 
@@ -103,9 +104,9 @@ class NamedFunction(msgspec.Struct, gc=False):
 
 
 class ToolChoice(msgspec.Struct, gc=False):
-    """A named tool; types other than function pass."""
+    """A named tool; types other than function pass, and so does one without a type."""
 
-    type: str
+    type: str | None = None
     function: NamedFunction | None = None
 
 
