@@ -13,6 +13,8 @@ from tollhouse.ir.response import ChatResponse
 from tollhouse.wire.openai_responses.format import OpenAIResponses
 
 FORMAT = OpenAIResponses()
+UNREADABLE = {"a kind of content that nobody knows"}
+READABLE = [case for case in CASES if not isinstance(case.means, FaultKind) and case.name not in UNREADABLE]
 
 
 def _client(content: bytes, content_type: str) -> openai.OpenAI:
@@ -53,9 +55,7 @@ def _check(got: Response, meant: ChatResponse) -> None:
 
 
 @pytest.mark.row(118)
-@pytest.mark.parametrize(
-    "case", [case for case in CASES if not isinstance(case.means, FaultKind)], ids=lambda c: c.name
-)
+@pytest.mark.parametrize("case", READABLE, ids=lambda case: case.name)
 def test_the_sdk_reads_what_was_meant(case: Case) -> None:
     assert isinstance(case.means, ChatResponse)
     encoder = FORMAT.stream_encoder()
@@ -73,5 +73,5 @@ def test_the_sdk_raises_on_an_error_event() -> None:
 
 def test_why_an_incomplete_answer_is_completed() -> None:
     incomplete = event("incomplete", response=body("incomplete", incomplete_details={"reason": "max_output_tokens"}))
-    with pytest.raises(RuntimeError, match="response.completed"):
+    with pytest.raises(RuntimeError, match=r"response\.completed"):
         _streamed((BEGIN + HI + incomplete).encode())
