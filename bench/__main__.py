@@ -78,7 +78,7 @@ async def measure(options: Options, proxies: list[Proxy], upstream: int) -> Repo
     report.latency_ms = {proxy.name: median for proxy, median in zip(asked, medians, strict=True)}
     if toll is not None and options.memory_calls:
         _say(f"memory over {options.memory_calls:,} calls")
-        report.warm_mb, report.calls_between = memory_mb(toll), options.memory_calls
+        report.memory_calls = options.memory_calls
         await repeat(toll, load, options.memory_calls)
         report.after_mb = memory_mb(toll)
     return report

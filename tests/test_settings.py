@@ -43,13 +43,21 @@ def test_lists_are_separated_by_commas_in_the_environment() -> None:
     ("text", "message"),
     [
         ("prot: 1", "there is no setting `prot`. Did you mean `port`?"),
-        ("port: 70000", "port: Expected `int` <= 65535"),
-        ("port: [1]", "port: Expected `int`, got `array`"),
-        ("log_level: loud", "log_level: Invalid enum value 'loud'"),
-        ("trusted_proxies: [nowhere]", "trusted_proxies: 'nowhere' is no network"),
-        ("key_prefix: TH", "key_prefix: Expected `str` matching regex"),
+        ("port: 70000", "cannot be used; it takes a whole number from 0 to 65535."),
+        ("port: [1]", "port: [1] (from "),
+        ("demo: maybe", "it takes true or false"),
+        ("log_level: loud", "it takes debug, info, warning or error"),
+        ("trusted_proxies: [nowhere]", "it takes a list of networks such as 10.0.0.0/8"),
+        ("cors_origins: [app.example]", "it takes origins such as https://app.example"),
+        ("cors_origins: [https://app.example/]", "without a path"),
+        ("key_prefix: TH", "it takes up to 8 small letters and digits"),
+        ("drain_s: .inf", "it takes seconds, above 0 and at most a year"),
+        ("port: 70000\nworkers: 0", "workers: 0 (from "),
+        ("port: 1\nport: 2", ":2: `port` stands here again; it was set in line 1"),
+        ("{port: 1, port: 2}", ":1: `port` stands here again"),
         ("- a", "must be a list of `name: value` lines"),
         ("a: [", "is no YAML"),
+        ("port: 1\n\tworkers: 2", ":2: is no YAML: found character"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_words(tmp_path: Path, text: str, message: str) -> None:
@@ -58,6 +66,26 @@ def test_a_wrong_setting_is_refused_in_words(tmp_path: Path, text: str, message:
     with pytest.raises(SettingsError) as caught:
         load_settings(file, {}, {})
     assert message in str(caught.value)
+
+
+def test_every_setting_says_what_it_takes(tmp_path: Path) -> None:
+    file = tmp_path / "tollhouse.yaml"
+    for name in Settings.__struct_fields__:
+        file.write_text(f"{name}: {{}}")
+        with pytest.raises(SettingsError, match=rf"^{name}: {{}} \(from .*\) cannot be used; it takes \S"):
+            load_settings(file, {}, {})
+
+
+def test_a_variable_that_no_setting_reads_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"`TOLLHOUSE_PROT`\. Did you mean `TOLLHOUSE_PORT`"):
+        load_settings(None, {}, {"TOLLHOUSE_PROT": "1"})
+    assert load_settings(None, {}, {"TOLLHOUSE_PROT": "", "TOLLHOUSE_CONFIG": ""}) == Settings()
+
+
+def test_what_is_left_empty_in_a_file_counts_as_not_set(tmp_path: Path) -> None:
+    file = tmp_path / "tollhouse.yaml"
+    file.write_text("host:\ncors_origins: '*'\n")
+    assert load_settings(file, {}, {}) == Settings(cors_origins=("*",))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -4,17 +4,25 @@ import difflib
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, cast, get_args, get_type_hints
 
 import msgspec
 import yaml
 
 PREFIX = "TOLLHOUSE_"
 
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
-Size = Annotated[int, msgspec.Meta(ge=1024)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+# What each kind of setting takes, in words: the descriptions end messages to people.
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535, description="a whole number from 0 to 65535")]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000, description="seconds, above 0 and at most a year")]
+Size = Annotated[int, msgspec.Meta(ge=1024, description="a whole number of bytes, at least 1024")]
+Count = Annotated[int, msgspec.Meta(ge=1, description="a whole number of at least 1")]
+Folder = Annotated[Path, msgspec.Meta(description="the path of a folder")]
+File = Annotated[Path | None, msgspec.Meta(description="the path of a file")]
+Level = Annotated[
+    Literal["debug", "info", "warning", "error"], msgspec.Meta(description="debug, info, warning or error")
+]
+Origin = Annotated[str, msgspec.Meta(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)$")]
+Networks = Annotated[tuple[str, ...], msgspec.Meta(description="a list of networks such as 10.0.0.0/8")]
 
 
 class SettingsError(Exception):
@@ -30,16 +38,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     headers count.
     """
 
-    data_dir: Path = Path("data")
-    catalog: Path | None = None
-    host: str = "127.0.0.1"
+    data_dir: Folder = Path("data")
+    catalog: File = None
+    host: Annotated[str, msgspec.Meta(min_length=1, description="a host name or an IP address")] = "127.0.0.1"
     port: Port = 8080
-    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
-    key_prefix: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9]{0,7}-$")] = "th-"
-    demo: bool = True
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    cors_origins: tuple[str, ...] = ()
-    trusted_proxies: tuple[str, ...] = ()
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64, description="a whole number from 1 to 64")] = 1
+    key_prefix: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[a-z][a-z0-9]{0,7}-$",
+            description="up to 8 small letters and digits, a letter first, then a hyphen",
+        ),
+    ] = "th-"
+    demo: Annotated[bool, msgspec.Meta(description="true or false")] = True
+    log_level: Level = "info"
+    cors_origins: Annotated[
+        tuple[Origin, ...], msgspec.Meta(description="origins such as https://app.example, without a path, or *")
+    ] = ()
+    trusted_proxies: Networks = ()
     drain_s: Seconds = 30.0
     header_deadline_s: Seconds = 10.0
     body_deadline_s: Seconds = 60.0
@@ -50,39 +66,60 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_body_bytes: Size = 50 * 1000 * 1000
     max_bodies_bytes: Size = 512 * 1000 * 1000
     max_connections: Count = 10_000
-    attempts: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=10, description="a whole number from 1 to 10")] = 3
     attempts_budget_s: Seconds = 600.0
 
 
 _LISTS = frozenset({"cors_origins", "trusted_proxies"})
 
 
+class _Given(msgspec.Struct, frozen=True):
+    """A value as somebody gave it, and where."""
+
+    value: object
+    where: str
+
+
 def load_settings(config: Path | None, overrides: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     """Settings from a YAML file, `TOLLHOUSE_…` variables and command-line flags, the later winning.
 
-    `overrides` and the environment hold text; an empty text counts as not set. Raises SettingsError.
+    `overrides` and the environment hold text; an empty one counts as not set. Raises SettingsError, which names every
+    value that cannot be used.
     """
     path = config
     if path is None and environ.get(PREFIX + "CONFIG"):
         path = Path(environ[PREFIX + "CONFIG"])
-    values = {} if path is None else _read_file(path)
-    for name in Settings.__struct_fields__:
-        text = overrides.get(name) or environ.get(PREFIX + name.upper())
+    given = {} if path is None else _read_file(path)
+    for variable, text in environ.items():
+        if variable.startswith(PREFIX) and variable != PREFIX + "CONFIG" and text:
+            given[_known(variable.removeprefix(PREFIX).lower(), variable, variable)] = _Given(text, variable)
+    for name, text in overrides.items():
         if text:
-            values[name] = [part.strip() for part in text.split(",")] if name in _LISTS else text
-    _refuse_unknown(values, str(path) if path else "the settings")
+            given[name] = _Given(text, f"--{name.replace('_', '-')}")
+    problems = [problem for name, entry in given.items() if (problem := _problem(name, entry))]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return _convert({name: entry.value for name, entry in given.items()})
+
+
+def _problem(name: str, given: _Given) -> str | None:
+    """Why a value cannot be used, None when it can."""
     try:
-        settings = msgspec.convert(values, Settings, strict=False, dec_hook=_read_path)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"A setting cannot be used: {_plain(str(error))}.") from error
-    for network in settings.trusted_proxies:
-        try:
+        settings = _convert({name: given.value})
+        for network in settings.trusted_proxies:
             ipaddress.ip_network(network)
-        except ValueError as error:
-            raise SettingsError(
-                f"trusted_proxies: {network!r} is no network; write it like 10.0.0.0/8 or 192.0.2.7/32."
-            ) from error
-    return settings
+    except ValueError:
+        return f"{name}: {given.value!r} (from {given.where}) cannot be used; it takes {_EXPECTED[name]}."
+    return None
+
+
+def _convert(values: Mapping[str, object]) -> Settings:
+    listed = {name: _listed(value) if name in _LISTS else value for name, value in values.items()}
+    return msgspec.convert(listed, Settings, strict=False, dec_hook=_read_path)
+
+
+def _listed(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 def _read_path(kind: type, value: object) -> Path:
@@ -92,29 +129,55 @@ def _read_path(kind: type, value: object) -> Path:
     return Path(value)
 
 
-def _read_file(path: Path) -> dict[str, object]:
+def _read_file(path: Path) -> dict[str, _Given]:
     try:
-        raw = cast("object", yaml.safe_load(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        raw = cast("object", yaml.safe_load(text))
+        _refuse_repeated(yaml.compose(text, yaml.SafeLoader), path)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}). Check --config.") from error
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f":{error.problem_mark.line + 1}"
+        raise SettingsError(f"{path}{line}: is no YAML: {error.problem}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: is no YAML: {error}") from error
     if raw is None:
         return {}
     if not isinstance(raw, dict):
         raise SettingsError(f"{path}: must be a list of `name: value` lines.")
-    return {str(key): value for key, value in cast("dict[object, object]", raw).items()}
+    entries = cast("dict[object, object]", raw).items()
+    return {
+        _known(str(key), str(key), str(path)): _Given(value, str(path)) for key, value in entries if value is not None
+    }
 
 
-def _refuse_unknown(values: Mapping[str, object], where: str) -> None:
-    for name in values:
-        if name not in Settings.__struct_fields__:
-            near = difflib.get_close_matches(name, Settings.__struct_fields__, n=1)
-            hint = f" Did you mean `{near[0]}`?" if near else f" Known: {', '.join(Settings.__struct_fields__)}."
-            raise SettingsError(f"{where}: there is no setting `{name}`.{hint}")
+def _refuse_repeated(document: yaml.Node | None, path: Path) -> None:
+    """YAML's reader would silently let the last one of two equal names win."""
+    lines: dict[str, int] = {}
+    for key, _ in document.value if isinstance(document, yaml.MappingNode) else ():
+        line = key.start_mark.line + 1
+        name = str(key.value)
+        if name in lines:
+            raise SettingsError(f"{path}:{line}: `{name}` stands here again; it was set in line {lines[name]}.")
+        lines[name] = line
 
 
-def _plain(message: str) -> str:
-    """`Expected `int` >= 1 - at `$.workers`` as `workers: expected int >= 1`."""
-    problem, _, place = message.partition(" - at `$.")
-    return f"{place.rstrip('`')}: {problem}" if place else problem
+def _known(name: str, shown: str, where: str) -> str:
+    """`name`, when there is a setting of that name. Raises SettingsError."""
+    if name in _EXPECTED:
+        return name
+    near = difflib.get_close_matches(name, _EXPECTED, n=1)
+    # A variable is told as a variable.
+    meant = [PREFIX + known.upper() if shown.startswith(PREFIX) else known for known in near or _EXPECTED]
+    hint = f" Did you mean `{meant[0]}`?" if near else f" Known: {', '.join(meant)}."
+    raise SettingsError(f"{where}: there is no setting `{shown}`.{hint}")
+
+
+def _expectations() -> Mapping[str, str]:
+    """What each setting takes, in words, by its name."""
+    hints = get_type_hints(Settings, include_extras=True)
+    marks = {name: mark for name, hint in hints.items() for mark in get_args(hint) if isinstance(mark, msgspec.Meta)}
+    return {name: mark.description or "" for name, mark in marks.items()}
+
+
+_EXPECTED = _expectations()

@@ -1,6 +1,7 @@
 """The commands as people and programs use them, on a data folder of their own."""
 
 import csv
+import errno
 import io
 import json
 from collections.abc import Callable
@@ -91,6 +92,8 @@ def test_a_second_key_joins_the_workspace_that_is_there(shell: Shell) -> None:
     assert first["workspace_id"] == second["workspace_id"] == third["workspace_id"]
     assert third["balance_usd"] == "2"
     assert len(shell.json("keys", "list")) == 3
+    assert len(shell.json("keys", "list", "--workspace", first["workspace_id"])) == 3
+    shell.ok("workspaces", "create", "other")
     assert shell.json("keys", "list", "--workspace", "other") == []
 
 
@@ -152,8 +155,29 @@ def test_an_amount_that_is_none_is_a_usage_error(shell: Shell, amount: str) -> N
 
 def test_an_unknown_workspace_is_told_with_the_way_out(shell: Shell) -> None:
     shell.ok("workspaces", "create", "acme")
-    for argv in (("credits", "add", "acmee", "5"), ("credits", "show", "acmee"), ("usage", "--workspace", "acmee")):
+    for argv in (
+        ("credits", "add", "acmee", "5"),
+        ("credits", "show", "acmee"),
+        ("usage", "--workspace", "acmee"),
+        ("keys", "list", "--workspace", "acmee"),
+    ):
         assert "tollhouse workspaces list" in shell.refused(*argv)
+
+
+def test_a_data_folder_of_somebody_else_is_told(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.ok("workspaces", "create", "acme")
+
+    def denied(_path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", denied)
+    assert "cannot be read (Permission denied); run this as the gateway's user" in shell.refused("keys", "list")
+
+
+def test_the_next_step_can_be_pasted(shell: Shell) -> None:
+    assert "keys create --workspace 'two words' --credit" in shell.ok("workspaces", "create", "two words")
+    assert "credits add 'two words' 5" in shell.ok("keys", "create", "--workspace", "two words")
+    assert "credits add" not in shell.ok("keys", "create", "--workspace", "two words", "--credit", "5")
 
 
 @pytest.mark.parametrize(
@@ -270,7 +294,23 @@ def test_check_names_file_line_and_the_right_spelling(shell: Shell, catalogue: C
     problems = json.loads(out)["problems"]
     assert json.loads(out)["ok"] is False
     assert (problems[0]["file"], problems[0]["line"]) == (str(path), 11)
-    assert "context_length" in shell.refused("models", "--catalog", str(path))
+    assert f"\n{path}:11: " in shell.refused("models", "--catalog", str(path))
+
+
+def test_what_models_wait_for_is_told_by_provider(
+    shell: Shell, catalogue: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LAB_KEY", raising=False)
+    path = str(catalogue(GOOD.replace("api_key: plain-for-the-test", "api_key: ${LAB_KEY}")))
+    for command in ("models", "check"):
+        told = shell.ok(command, "--catalog", path).splitlines()[-1]
+        assert told.split() == ["lab", "1", "LAB_KEY", "is", "not", "set"]
+
+
+def test_wildcards_are_told_below_the_list(shell: Shell, catalogue: Callable[[str], Path]) -> None:
+    wildcard = "  - {slug: any/*, free: true, deployments: [{provider: lab, model: '*'}]}\n"
+    assert "can be called, too: any/*" in shell.ok("models", "--catalog", str(catalogue(GOOD + wildcard)))
+    assert "too:" not in shell.ok("models", "--catalog", str(catalogue(GOOD)))
 
 
 def test_check_names_a_setting_that_does_not_exist(shell: Shell, tmp_path: Path) -> None:
@@ -291,7 +331,10 @@ def test_version_and_help(shell: Shell) -> None:
         assert "usage:" in shell.ok(command, "--help")
 
 
-@pytest.mark.parametrize("argv", [(), ("keys",), ("nonsense",), ("keys", "create"), ("simulate", "--port", "99999")])
+@pytest.mark.parametrize(
+    "argv",
+    [(), ("keys",), ("nonsense",), ("keys", "create"), ("simulate", "--port", "99999"), ("usage", "--json", "--csv")],
+)
 def test_a_wrong_command_line_is_exit_code_2(shell: Shell, argv: tuple[str, ...]) -> None:
     assert "usage:" in shell.refused(*argv, code=2)
 

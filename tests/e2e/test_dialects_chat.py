@@ -60,7 +60,7 @@ def test_every_answer_has_a_request_id_of_ours(gateway: RunningGateway, face: Fa
     listed = ask(gateway, "GET", face.models, headers)
     ids = [reply.headers["x-request-id"] for reply in (good, bad, no_key, listed)]
     assert len(set(ids)) == 4
-    assert all(len(name) == 32 and set(name) <= set("0123456789abcdef") for name in ids)
+    assert all(len(name) == 44 and set(name) <= set("0123456789abcdef") for name in ids)
     assert gateway.record(ids[0]).client_request_id == "the-callers-own"
 
 

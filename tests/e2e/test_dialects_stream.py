@@ -35,7 +35,7 @@ def test_a_stream_of_chunks_that_ends_with_done(gateway: RunningGateway, face: F
     assert len({chunk["id"] for chunk in chunks}) == 1
     reasons = [choice["finish_reason"] for chunk in chunks for choice in chunk["choices"]]
     assert [reason for reason in reasons if reason] == ["stop"]
-    assert len(reply.headers["x-request-id"]) == 32
+    assert len(reply.headers["x-request-id"]) == 44
 
 
 @pytest.mark.row(14)

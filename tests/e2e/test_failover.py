@@ -222,6 +222,7 @@ def test_a_caller_who_leaves_cancels_the_providers_call_and_pays_for_what_came(
     entry = next(json.loads(row) for row in reversed(two.log().splitlines()) if '"aborted"' in row)
     record = two.record(entry["request_id"])
     assert record.status == "aborted"
+    assert [attempt.outcome for attempt in record.attempts] == ["ok" if charged else "aborted"]
     assert (record.cost_nano_usd > 0) == charged
     two.eventually(lambda: two.gateway.app.in_flight == 0)
 
@@ -243,3 +244,15 @@ def test_books_balance_after_all_of_it(start_gateway: Callable[..., RunningGatew
             reply = chat(running, HYPERINFER, key, model, stream=stream)
             spent += running.record(reply.request_id).cost_nano_usd
     assert running.balance("all") == 5 * 10**9 - spent
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda face: face.name)
+@pytest.mark.parametrize("end", ["stall=7", "cut=7", "stall=7/delay=20ms", "cut=7/delay=20ms"])
+def test_an_answer_that_is_complete_stands_however_its_connection_ends(
+    two: RunningGateway, dialect: Face, end: str
+) -> None:
+    reply = chat(two, dialect, two.key(), f"hasty/script/text=3/usage=10:3/{end}", stream=True)
+    assert reply.frames()[-1] == "[DONE]"
+    record = two.record(reply.request_id)
+    assert (record.status, record.finish_reason, record.usage_source) == ("ok", "stop", "provider")
+    assert (record.prompt_tokens, record.completion_tokens) == (10, 3)

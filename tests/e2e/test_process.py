@@ -1,11 +1,14 @@
 """The gateway as a process: what it prints, how it drains, what survives a kill, several workers."""
 
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +43,11 @@ def tollhouse(*arguments: str) -> Any:
 def balance(process: GatewayProcess, workspace: str = "demo") -> int:
     """In nano-USD, as the command line shows it."""
     return parse_usd(tollhouse("credits", "show", workspace, "--data-dir", str(process.data_dir))["balance_usd"])
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as line:
+        return line.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_fresh_start_prints_calls_that_answer_and_a_later_one_prints_the_same_key(
@@ -82,6 +90,23 @@ def test_a_stream_that_outlasts_the_drain_is_cut_settled_and_the_exit_is_clean(
     answer = process.post("simulator/script/text=100000/delay=10ms", stream=True)
     answer.readline()
     process.signal(signal.SIGTERM)
+    assert process.wait() == 0
+    ended = [line for line in process.log_lines() if line["event"] == "call"]
+    assert [line["status"] for line in ended] == ["aborted"]
+    assert ended[0]["cost_nano_usd"] > 0
+    assert balance(process) == 5 * 10**9 - ended[0]["cost_nano_usd"]
+
+
+def test_a_second_interrupt_cuts_off_at_once_and_settles_all_the_same(serve: Callable[..., GatewayProcess]) -> None:
+    process = serve()
+    answer = process.post("simulator/script/text=100000/delay=10ms", stream=True)
+    answer.readline()
+    process.signal(signal.SIGINT)
+    # It drains once it no longer listens; an interrupt before that would be the same one.
+    deadline_s = time.monotonic() + 10
+    while listens(process.port):
+        assert time.monotonic() < deadline_s
+    process.signal(signal.SIGINT)
     assert process.wait() == 0
     ended = [line for line in process.log_lines() if line["event"] == "call"]
     assert [line["status"] for line in ended] == ["aborted"]
@@ -133,6 +158,31 @@ def test_two_workers_share_the_port_the_folder_and_the_purse(serve: Callable[...
     assert process.wait() == 0
 
 
+def in_flight(process: GatewayProcess) -> float | None:
+    """As the metrics have it; None while no worker answers."""
+    try:
+        with urllib.request.urlopen(f"{process.url}/metrics", timeout=5) as answer:
+            page = answer.read().decode()
+    except OSError:
+        return None
+    return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith("tollhouse_calls_in_flight"))
+
+
+def test_calls_of_a_killed_worker_are_no_longer_in_flight(serve: Callable[..., GatewayProcess]) -> None:
+    process = serve("--workers", "2")
+    process.post("simulator/script/text=100000/delay=10ms", stream=True).readline()
+    assert in_flight(process) == 1
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(workers) == 2
+    for pid in workers:
+        os.kill(int(pid), signal.SIGKILL)
+    deadline_s = time.monotonic() + 20
+    while in_flight(process) != 0:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
 def test_workers_do_not_outlive_a_parent_that_was_killed(serve: Callable[..., GatewayProcess]) -> None:
     process = serve("--workers", "2")
     process.signal(signal.SIGKILL)
@@ -177,4 +227,4 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
             timeout=60,
         )
     assert done.returncode == 1
-    assert "is in use" in done.stderr
+    assert "is in use by another program" in done.stderr

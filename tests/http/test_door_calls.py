@@ -13,7 +13,7 @@ from tollhouse.http.door import Readiness
 from tollhouse.http.request_id import clean_client_id, new_request_id
 from tollhouse.relay.call import Call, Caller
 
-ID = re.compile(r"[0-9a-f]{32}")
+ID = re.compile(r"[0-9a-f]{44}")
 AUTH = f"Authorization: Bearer {KEY}"
 
 

@@ -66,7 +66,7 @@ def test_a_head_that_comes_too_slowly_is_408(begun: bytes) -> None:
             assert answer.status == 408
             assert time.monotonic() - started_s < 5
             assert answer.headers["connection"] == "close"
-            assert len(answer.headers["x-request-id"]) == 32
+            assert len(answer.headers["x-request-id"]) == 44
             dripping.cancel()
             assert await client.closed() == b""
             await until(lambda: not house.state.connections)
@@ -482,3 +482,50 @@ def test_what_still_runs_at_the_end_of_the_drain_is_cut_off_quietly(
 
     run(story())
     assert not caplog.records
+
+
+def test_a_call_whose_caller_left_is_cut_off_quietly_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    begun, gone = asyncio.Event(), asyncio.Event()
+
+    async def handle(_call: Call, caller: Caller) -> None:
+        caller.on_gone(gone.set)
+        begun.set()
+        await asyncio.sleep(60)
+
+    async def story() -> None:
+        async with House(handle=handle).open() as house:
+            async with house.client() as client:
+                client.send(post())
+                await begun.wait()
+            await gone.wait()
+            for task in list(house.state.tasks):
+                task.cancel()
+            await until(lambda: not house.app.in_flight)
+
+    run(story())
+    assert not caplog.records
+
+
+def test_a_caller_who_leaves_during_a_pipelined_call_is_noticed() -> None:
+    leaving = Leaving()
+    answered: list[Call] = []
+
+    async def handle(call: Call, caller: Caller) -> None:
+        answered.append(call)
+        if len(answered) < 3:
+            await caller.start(200, ())
+            await caller.end(b"{}")
+        else:
+            await leaving(call, caller)
+
+    async def story() -> None:
+        async with House(handle=handle).open() as house:
+            async with house.client() as client:
+                client.send(post() * 3)
+                for _ in range(2):
+                    await client.answer()
+                await asyncio.wait_for(leaving.begun.wait(), 5)
+            await asyncio.wait_for(leaving.gone.wait(), 5)
+
+    run(story())
+    assert leaving.told == 1

@@ -115,11 +115,21 @@ def test_a_timeout_is_not_waited_for_twice() -> None:
 
 
 @pytest.mark.row(94)
-@pytest.mark.parametrize(("status", "again"), [(402, False), (404, False), (429, True), (500, True), (None, True)])
-def test_a_settled_no_is_not_asked_again_in_place(status: int | None, again: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "status", "again"),
+    [
+        (FaultKind.PROVIDER_UNAVAILABLE, 402, False),
+        (FaultKind.PROVIDER_UNAVAILABLE, 404, False),
+        pytest.param(FaultKind.PROVIDER_UNAVAILABLE, 429, False, id="our account is empty"),
+        (FaultKind.PROVIDER_RATE_LIMIT, 429, True),
+        (FaultKind.PROVIDER_UNAVAILABLE, 500, True),
+        (FaultKind.PROVIDER_UNAVAILABLE, None, True),
+    ],
+)
+def test_a_settled_no_is_not_asked_again_in_place(kind: FaultKind, status: int | None, again: bool) -> None:
     subject = plan(deployment("one"))
     subject.next(None, 0.0)
-    refused = Fault(kind=FaultKind.PROVIDER_UNAVAILABLE, message="m", upstream_status=status)
+    refused = Fault(kind=kind, message="m", upstream_status=status)
     assert (subject.next(refused, 0.0) is not None) == again
 
 

@@ -146,6 +146,25 @@ def test_a_deleted_or_replaced_file_is_never_written_to(tmp_path: Path, replaced
 
 
 @pytest.mark.fault(70)
+def test_books_that_recover_while_a_call_is_refused_still_refuse_it_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(store: SqliteStore) -> None:
+        workspace_id = await filled(store)
+        health = store._health  # pyright: ignore[reportPrivateUsage] -- the writer's thread changes it at any moment
+        health.failed(apsw.FullError("full"))
+
+        def not_yet() -> bool:
+            health.succeeded()
+            return False
+
+        monkeypatch.setattr(store, "ready", not_yet)
+        await refused(store.hold(hold(new_id(), workspace_id), invoicing=False), "disk is full")
+
+    with_store(tmp_path / "data", work)
+
+
+@pytest.mark.fault(70)
 def test_readiness_sees_at_once_that_the_file_is_gone(tmp_path: Path) -> None:
     async def work(store: SqliteStore) -> None:
         assert store.ready()

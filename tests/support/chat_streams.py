@@ -189,6 +189,15 @@ CASES = [
          + STOP + DONE,
          means=answer(ReasoningPart(opaque="gAA", origin=ORIGIN, redacted=True, id="r1", form="reasoning.encrypted"),
                       text("Hi"))),
+    Case(name="two encrypted details in a row",
+         stream="".join(frame(f'{{"reasoning_details":[{{"type":"reasoning.encrypted","data":"{d}"}}]}}') for d in "gh")
+                + HI + STOP + DONE,
+         means=answer(*(ReasoningPart(opaque=d, origin=ORIGIN, redacted=True, form="reasoning.encrypted")
+                        for d in "gh"),
+                      text("Hi"))),
+    Case(name="a fact that is null later", stream=chunk('"choices":[{"index":0,"delta":{"content":"Hi"},"x":1}],"y":2')
+         + chunk('"choices":[{"index":0,"delta":{},"finish_reason":"stop","x":null}],"y":null') + DONE,
+         means=answer(text("Hi"), left={"x": 1}, top={"y": 2})),
     Case(name="content as a list of parts (Mistral)",
          stream=frame('{"content":[{"type":"thinking","thinking":[{"type":"text","text":"so"}]}]}')
          + frame('{"content":[{"type":"text","text":"Hi"}]}') + STOP + DONE,

@@ -13,6 +13,7 @@ from tollhouse.upstream.client import HttpUpstream, UpstreamRequest
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 QUICK = Timeouts(connect_s=0.5, first_byte_s=0.2, idle_s=0.2, total_s=0.5, stream_s=0.5)
+SLOW_START = Timeouts(first_byte_s=20, idle_s=0.2)
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:
@@ -138,6 +139,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
         pytest.param([], QUICK, "did not begin its answer within 0.2 s", id="silent-before-the-head"),
         pytest.param(["head"], QUICK, "sent nothing for 0.2 s", id="silent-after-the-head"),
         pytest.param(["head", "data"], QUICK, "fell silent in mid-answer for 0.2 s", id="silent-in-mid-answer"),
+        pytest.param(["head", "data"], SLOW_START, "fell silent in mid-answer for 0.2 s", id="silent-after-a-start"),
         pytest.param(["head", "drip"], QUICK, "did not finish its answer within 0.5 s", id="endless"),
     ],
 )
@@ -156,9 +158,54 @@ def test_each_limit_of_time_ends_the_wait_in_its_own_words(pieces: list[str], ti
 
     async def body(upstream: HttpUpstream, url: str) -> None:
         with pytest.raises(FaultError) as caught:
-            await read_all(upstream, request(url, timeouts))
+            async with asyncio.timeout(5):
+                await read_all(upstream, request(url, timeouts))
         assert caught.value.fault.kind is FaultKind.PROVIDER_TIMEOUT
         assert message in caught.value.fault.message
+
+    asyncio.run(with_server(serve, body))
+
+
+@pytest.mark.row(95)
+@pytest.mark.parametrize("head_first", [True, False])
+def test_an_answer_in_one_piece_may_take_its_whole_time_to_begin(head_first: bool) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(head if head_first else b"")
+        await asyncio.sleep(0.4)
+        writer.write(b"{}" if head_first else head + b"{}")
+        await writer.drain()
+        await asyncio.sleep(30)
+
+    async def body(upstream: HttpUpstream, url: str) -> None:
+        patient = Timeouts(connect_s=0.1, first_byte_s=0.1, idle_s=0.1, total_s=10, stream_s=0.1)
+        assert await read_all(upstream, request(url, patient, stream=False)) == b"{}"
+        late = Timeouts(connect_s=0.1, first_byte_s=10, idle_s=10, total_s=0.2, stream_s=10)
+        with pytest.raises(FaultError) as caught:
+            await read_all(upstream, request(url, late, stream=False))
+        assert "did not finish its answer within 0.2 s" in caught.value.fault.message
+
+    asyncio.run(with_server(serve, body))
+
+
+@pytest.mark.row(95)
+def test_time_in_which_nobody_reads_is_not_the_providers_silence() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+        await asyncio.sleep(0.3)
+        writer.write(b"1\r\ny\r\n0\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(30)
+
+    async def body(upstream: HttpUpstream, url: str) -> None:
+        answer = await upstream.send(request(url, Timeouts(idle_s=0.1)))
+        assert await answer.read() == b"x"
+        await asyncio.sleep(0.5)  # the caller takes nothing for so long
+        assert await answer.read() == b"y"
+        answer.close()
 
     asyncio.run(with_server(serve, body))
 

@@ -12,7 +12,8 @@ _REST_OF_NAME = re.compile(r"[!-~]{1,1024}", re.ASCII)
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of one attempt in seconds: `total_s` for an answer in one piece, `stream_s` for a stream's whole life."""
+    """Limits of one attempt in seconds: `total_s` for an answer in one piece, `first_byte_s` and `stream_s` for a
+    stream's beginning and its whole life."""
 
     connect_s: float = 10.0
     first_byte_s: float = 300.0

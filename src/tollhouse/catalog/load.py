@@ -1,5 +1,6 @@
 """Loads a catalogue: YAML in, one checked and immutable snapshot out, or every mistake at once."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -51,11 +52,14 @@ def load_catalog(
     return loaded
 
 
+def count_left_out(left_out: Iterable[LeftOut]) -> Mapping[tuple[str, str], int]:
+    """How many models wait, by provider and why."""
+    return Counter((entry.provider, entry.why) for entry in left_out)
+
+
 def summarise_left_out(left_out: Iterable[LeftOut]) -> str:
     """One line for the log: which providers keep how many models out of the lists, and why; "" for none."""
-    waiting: dict[tuple[str, str], int] = {}
-    for entry in left_out:
-        waiting[entry.provider, entry.why] = waiting.get((entry.provider, entry.why), 0) + 1
+    waiting = count_left_out(left_out)
     if not waiting:
         return ""
     parts = [f"{provider} ({why}): {count}" for (provider, why), count in waiting.items()]
@@ -101,7 +105,11 @@ class _Drafts:
         except UnicodeDecodeError:
             self.problems.append(Problem(name, 1, "", "the file is not UTF-8 text"))
         except OSError as error:
-            self.problems.append(Problem(name, 1, "", f"the file cannot be read: {error.strerror}"))
+            self.problems.append(
+                Problem(
+                    name, 1, "", f"the file cannot be read ({error.strerror}); check --catalog or TOLLHOUSE_CATALOG"
+                )
+            )
         else:
             return Fields(node, name, "", self.problems)
         return None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from tollhouse.catalog.problems import CatalogError
-from tollhouse.cli.catalogue import add_catalogue
+from tollhouse.cli.catalogue import add_catalogue, print_catalog_error
 from tollhouse.cli.credits import add_credits
 from tollhouse.cli.keys import add_keys
 from tollhouse.cli.migration import add_migrate
@@ -31,8 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args)
     except FaultError as error:
         print_error(_for_people(error.fault))
-    except (SettingsError, CatalogError) as error:
+    except SettingsError as error:
         print_error(str(error))
+    except CatalogError as error:
+        print_catalog_error(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

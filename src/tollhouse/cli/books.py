@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from tollhouse.accounts.store import Workspace
 from tollhouse.ir.fault import invalid_request
@@ -14,6 +14,15 @@ from tollhouse.settings import Settings, load_settings
 from tollhouse.stores.sqlite import SqliteStore
 
 T = TypeVar("T")
+
+
+class Options(Protocol):
+    """Where an option is added: a parser, or a group of options that exclude each other."""
+
+    def add_argument(self, name: str, /, *, action: str, help: str) -> argparse.Action:  # noqa: A002 -- argparse's word
+        """An option `name`."""
+        ...
+
 
 FLAGS = ("data_dir", "catalog", "host", "port", "workers")
 
@@ -24,7 +33,7 @@ def add_folder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", metavar="DIR", help="data folder (TOLLHOUSE_DATA_DIR; default: data)")
 
 
-def add_json_option(parser: argparse.ArgumentParser) -> None:
+def add_json_option(parser: Options) -> None:
     """JSON instead of text."""
     parser.add_argument("--json", action="store_true", help="print JSON")
 

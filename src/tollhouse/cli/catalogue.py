@@ -5,7 +5,7 @@ import os
 
 from tollhouse.catalog.decimals import from_fixed_point
 from tollhouse.catalog.entries import Model
-from tollhouse.catalog.load import Loaded, load_catalog, summarise_left_out
+from tollhouse.catalog.load import Loaded, count_left_out, load_catalog
 from tollhouse.catalog.problems import CatalogError
 from tollhouse.cli.books import add_folder_options, add_json_option, settings_of
 from tollhouse.cli.commands import Commands
@@ -35,6 +35,11 @@ def load_for(settings: Settings) -> Loaded:
     return load_catalog(settings.catalog, os.environ, [form.name for form in FORMATS], simulator_url)
 
 
+def print_catalog_error(error: CatalogError) -> None:
+    """Every problem on a line of its own that begins with file and line, as editors follow them."""
+    print_error(f"The catalogue cannot be used.\n{error}")
+
+
 def _models(args: argparse.Namespace) -> int:
     loaded = load_for(settings_of(args))
     if args.json:
@@ -56,10 +61,20 @@ def _models(args: argparse.Namespace) -> int:
         right=(2, 3, 4),
     )
     print_text("Prices in USD per million tokens.")
-    left_out = summarise_left_out(loaded.left_out)
-    if left_out:
-        print_text(left_out)
+    wildcards = [model.slug for model in loaded.catalog.models if model.is_wildcard]
+    if wildcards:
+        print_text(f"Any name that fits can be called, too: {', '.join(wildcards)}")
+    _print_left_out(loaded)
     return 0
+
+
+def _print_left_out(loaded: Loaded) -> None:
+    """A line for each provider whose models cannot be called, and what it waits for."""
+    waiting = count_left_out(loaded.left_out)
+    if waiting:
+        print_text("\nLeft out, since their provider cannot be used yet:")
+        rows = [(provider, str(count), why) for (provider, why), count in waiting.items()]
+        print_table(("PROVIDER", "MODELS", "WHY"), rows, right=(1,))
 
 
 def _as_json(model: Model) -> dict[str, object]:
@@ -93,14 +108,14 @@ def _check(args: argparse.Namespace) -> int:
         if args.json:
             print_json({"ok": False, "problems": error.problems})
         else:
-            print_error(str(error))
+            print_catalog_error(error)
         return 1
     count = len(loaded.catalog.models)
     if args.json:
         print_json({"ok": True, "models": count, "left_out": len(loaded.left_out), "warnings": loaded.warnings})
         return 0
     print_text(f"Settings and catalogue are fine: {count} models can be called.")
-    for line in (*loaded.warnings, summarise_left_out(loaded.left_out)):
-        if line:
-            print_text(line)
+    for warning in loaded.warnings:
+        print_text(f"Warning: {warning}")
+    _print_left_out(loaded)
     return 0

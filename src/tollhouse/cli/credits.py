@@ -12,14 +12,16 @@ from tollhouse.stores.sqlite import SqliteStore
 
 def add_credits(commands: Commands) -> None:
     """The command and its subcommands."""
-    group = commands.add_parser("credits", help="prepaid credit").add_subparsers(required=True, metavar="COMMAND")
+    group = commands.add_parser("credits", help="add prepaid credit, show what is left").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
     add = group.add_parser("add", help="add credit to a workspace")
-    add.add_argument("workspace")
-    add.add_argument("amount", type=usd, metavar="USD")
+    add.add_argument("workspace", help="name or id")
+    add.add_argument("amount", type=usd, metavar="USD", help="such as 20 or 0.50")
     add.add_argument("--reference", metavar="R", help="the payment's own name: the same one never counts twice")
     add.set_defaults(run=_add)
     show = group.add_parser("show", help="the balance of a workspace")
-    show.add_argument("workspace")
+    show.add_argument("workspace", help="name or id")
     show.set_defaults(run=_show)
     for parser in (add, show):
         add_folder_options(parser)
@@ -44,7 +46,9 @@ def _add(args: argparse.Namespace) -> int:
             }
         )
     else:
-        print_text(f"Workspace {name} has {money(balance)} USD; the reference {reference} counts once.")
+        print_text(
+            f"Workspace {name} has {money(balance)} USD. Reference: {reference} (a second time it adds nothing)."
+        )
     return 0
 
 

@@ -2,10 +2,18 @@
 
 import argparse
 import secrets
+import shlex
 
 from tollhouse.accounts import keys
 from tollhouse.accounts.store import KeyRow, NewKey, Workspace
-from tollhouse.cli.books import add_folder_options, add_json_option, now_ms, settings_of, with_books
+from tollhouse.cli.books import (
+    add_folder_options,
+    add_json_option,
+    found_workspace,
+    now_ms,
+    settings_of,
+    with_books,
+)
 from tollhouse.cli.commands import Commands, usage_error_of, usd
 from tollhouse.cli.moments import parse_moment
 from tollhouse.cli.output import moment, money, print_error, print_json, print_table, print_text
@@ -23,7 +31,9 @@ _HELP = {
 
 def add_keys(commands: Commands) -> None:
     """The command and its subcommands."""
-    group = commands.add_parser("keys", help="API keys").add_subparsers(required=True, metavar="COMMAND")
+    group = commands.add_parser("keys", help="make, list, disable and revoke API keys").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
     create = group.add_parser("create", help="make a key and print it: it is never shown again")
     create.add_argument("--workspace", required=True, metavar="W", help="its workspace, made when missing")
     create.add_argument("--name", default="", metavar="N", help="a name to know the key by")
@@ -90,6 +100,8 @@ def _create(args: argparse.Namespace) -> int:
     until = f", valid until {moment(expires_at_ms)}" if expires_at_ms is not None else ""
     print_text(f"This is the only time that the key is shown. Its id is {key_id}{until}.")
     print_text(f"Workspace {workspace.name} has {money(workspace.balance_nano_usd)} USD.")
+    if workspace.balance_nano_usd <= 0:
+        print_text(f"Next: tollhouse credits add {shlex.quote(workspace.name)} 5")
     return 0
 
 
@@ -108,7 +120,12 @@ async def _workspace(store: SqliteStore, name: str, at_ms: int) -> Workspace:
 
 
 def _list(args: argparse.Namespace) -> int:
-    rows = with_books(args, lambda store: store.keys(args.workspace))
+    async def work(store: SqliteStore) -> list[KeyRow]:
+        if args.workspace is None:
+            return await store.keys(None)
+        return await store.keys((await found_workspace(store, args.workspace)).id)
+
+    rows = with_books(args, work)
     if args.json:
         print_json([_as_json(row) for row in rows])
         return 0

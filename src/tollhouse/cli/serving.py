@@ -26,7 +26,7 @@ def add_serving(commands: Commands) -> None:
     serve.add_argument("--workers", metavar="N", help="processes (TOLLHOUSE_WORKERS; default: 1)")
     serve.set_defaults(run=_serve)
     simulate = commands.add_parser("simulate", help="run the simulator as a provider of its own")
-    simulate.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on")
+    simulate.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: 127.0.0.1)")
     simulate.add_argument("--port", type=_port, default=9090, metavar="N", help="port to listen on (default: 9090)")
     simulate.set_defaults(run=_simulate)
 

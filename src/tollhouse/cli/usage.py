@@ -24,11 +24,16 @@ def add_usage(commands: Commands) -> None:
     parser.add_argument("--since", metavar="WHEN", help="2027-01-31, 2027-01-31T12:00Z, or 7d ago")
     parser.add_argument("--until", metavar="WHEN", help="up to, but not including, this moment")
     parser.add_argument(
-        "--by", type=_dimensions, default=("model",), metavar="WHAT", help=f"any of {','.join(DIMENSIONS)}"
+        "--by",
+        type=_dimensions,
+        default=("model",),
+        metavar="WHAT",
+        help=f"any of {','.join(DIMENSIONS)} (default: model)",
     )
-    parser.add_argument("--csv", action="store_true", help="print CSV")
     add_folder_options(parser)
-    add_json_option(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="print CSV")
+    add_json_option(form)
     parser.set_defaults(run=_usage)
 
 

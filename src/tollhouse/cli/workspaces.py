@@ -1,6 +1,7 @@
 """`tollhouse workspaces`: make and list workspaces."""
 
 import argparse
+import shlex
 
 from tollhouse.accounts.store import Workspace
 from tollhouse.cli.books import add_folder_options, add_json_option, now_ms, with_books
@@ -11,9 +12,11 @@ from tollhouse.money.amount import usd_text
 
 def add_workspaces(commands: Commands) -> None:
     """The command and its subcommands."""
-    group = commands.add_parser("workspaces", help="workspaces").add_subparsers(required=True, metavar="COMMAND")
+    group = commands.add_parser("workspaces", help="who owns keys and pays: make and list workspaces").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
     create = group.add_parser("create", help="make a workspace with an empty purse")
-    create.add_argument("name")
+    create.add_argument("name", help="1 to 200 printable characters")
     create.set_defaults(run=_create)
     listing = group.add_parser("list", help="all workspaces and their balances")
     listing.set_defaults(run=_list)
@@ -28,7 +31,7 @@ def _create(args: argparse.Namespace) -> int:
         print_json(_as_json(workspace))
     else:
         print_text(f"Workspace {workspace.name} is there ({workspace.id}).")
-        print_text(f"Next: tollhouse keys create --workspace {workspace.name} --credit 5")
+        print_text(f"Next: tollhouse keys create --workspace {shlex.quote(workspace.name)} --credit 5")
     return 0
 
 

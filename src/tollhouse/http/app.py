@@ -50,7 +50,7 @@ class DoorApp:
             return
         except asyncio.CancelledError:
             # The drain limit has passed. As the server's own end this is no failure of the call to be logged.
-            if exchange.response_started:
+            if exchange.response_started or exchange.disconnected:
                 exchange.cut_off()
             else:
                 await self._refuse(exchange, http["path"], _STOPPED)
@@ -160,21 +160,20 @@ class DoorApp:
             await exchange.start(204, preflight)
             await exchange.end(b"")
         elif not served:
-            await self._refuse(exchange, path, _not_found(path))
+            await self._refuse(exchange, path, self._not_found(path))
         elif methods is None and method in {"GET", "HEAD"}:
             await exchange.start(200, ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),))
             await exchange.end(self._door.metrics())
         else:
             await self._refuse(exchange, path, _wrong_method(method, path, allowed), (b"allow", allowed.encode()))
 
+    def _not_found(self, path: str) -> Fault:
+        roots = ", ".join(sorted(root for dialect in self._door.dialects for root in dialect.roots))
+        message = f"Nothing is served at {path[:200]}; check the URL. The APIs are under {roots}."
+        return Fault(kind=FaultKind.NOT_FOUND, source="client", message=message)
+
     async def _refuse(self, exchange: Exchange, path: str, fault: Fault, *more: tuple[bytes, bytes]) -> None:
         await exchange.reply(self._routes.word(path, fault, exchange.request_id), *more)
-
-
-def _not_found(path: str) -> Fault:
-    return Fault(
-        kind=FaultKind.NOT_FOUND, source="client", message=f"Nothing is served at {path[:200]}; check the URL."
-    )
 
 
 def _wrong_method(method: str, path: str, allowed: str) -> Fault:

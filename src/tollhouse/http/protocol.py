@@ -217,6 +217,8 @@ class DoorProtocol(HttpToolsProtocol):
             self.transport.close()
         elif self._queue:
             self._active = self._queue.popleft()
+            if not self._queue:
+                self.flow.resume_reading()
             self._start_asgi_task(self._active, self._app)
         else:
             self.flow.resume_reading()

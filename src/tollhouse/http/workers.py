@@ -34,12 +34,20 @@ class Workers:
 
     `target` must be importable, since a worker begins in a fresh interpreter. SIGTERM and SIGINT are handed on to the
     workers, which drain; a worker that dies otherwise is replaced, unless workers keep dying right after their start.
+    `gone` is told the process id of each that has ended.
     """
 
-    def __init__(self, count: int, target: Callable[[socket.socket], None], listener: socket.socket) -> None:
+    def __init__(
+        self,
+        count: int,
+        target: Callable[[socket.socket], None],
+        listener: socket.socket,
+        gone: Callable[[int], None],
+    ) -> None:
         self._count = count
         self._target = target
         self._listener = listener
+        self._gone = gone
         self._context = multiprocessing.get_context("spawn")
         self._running: dict[SpawnProcess, float] = {}
         self._stopping = False
@@ -56,6 +64,7 @@ class Workers:
             wait([process.sentinel for process in self._running], timeout=1.0)
             for process in [process for process in self._running if process.exitcode is not None]:
                 started_s = self._running.pop(process)
+                self._gone(process.pid or 0)
                 if self._stopping:
                     codes.append(process.exitcode or 0)
                 elif time.monotonic() - started_s < _QUICK_DEATH_S and self._dies_too_often():

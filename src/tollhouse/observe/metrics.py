@@ -94,3 +94,8 @@ class Metrics:
             multiprocess.MultiProcessCollector(registry)
             return generate_latest(registry)
         return generate_latest(self._registry)
+
+
+def forget_process(pid: int) -> None:
+    """A worker has ended: what it was doing at the end is no longer being done, what it has done still counts."""
+    multiprocess.mark_process_dead(pid)  # pyright: ignore[reportUnknownMemberType] -- it has no annotations

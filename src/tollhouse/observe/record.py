@@ -4,7 +4,8 @@ import msgspec
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try at one deployment. `outcome` is "ok" or a fault kind; `status` the provider's HTTP status, 0 without."""
+    """One try at one deployment. `outcome` is "ok", a fault kind, or "aborted" when nobody waited for it any longer;
+    `status` is the provider's HTTP status, 0 without."""
 
     deployment: str
     provider: str

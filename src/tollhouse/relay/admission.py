@@ -121,7 +121,8 @@ class Admission:
                 Fault(
                     kind=FaultKind.UNKNOWN_MODEL,
                     source="client",
-                    message=f"There is no model {name[:200]!r} here. The list of models says which there are.",
+                    message=f"The model {name[:200]!r} cannot be called here: it is not in the catalogue, or no "
+                    "provider that serves it is set up. The list of models says which can be called.",
                     param="model",
                 )
             )

@@ -66,9 +66,13 @@ class Attempts:
                 opened = await self._try(admitted, policy, planned.deployment, request)
             except FaultError as error:
                 fault = msgspec.structs.replace(error.fault, provider=planned.deployment.provider.id)
-                trail.append(self._attempt(planned.deployment, request, fault, started_s))
+                status = fault.upstream_status or 0
+                trail.append(self._attempt(planned.deployment, request, fault.kind.value, status, started_s))
                 continue
-            trail.append(self._attempt(planned.deployment, request, None, started_s))
+            except asyncio.CancelledError:
+                trail.append(self._attempt(planned.deployment, request, "aborted", 0, started_s))
+                raise
+            trail.append(self._attempt(planned.deployment, request, "ok", 200, started_s))
             return opened
         if fault is None:
             message = "No time was left to ask a provider. Try again later."
@@ -113,14 +117,14 @@ class Attempts:
         return Opened(deployment=deployment, answer=answer, pipe=pipe, first=first, ended=ended)
 
     def _attempt(
-        self, deployment: Deployment, request: UpstreamRequest, fault: Fault | None, started_s: float
+        self, deployment: Deployment, request: UpstreamRequest, outcome: str, status: int, started_s: float
     ) -> Attempt:
         return Attempt(
             deployment=deployment.name,
             provider=deployment.provider.id,
             url=request.url,
-            outcome="ok" if fault is None else fault.kind.value,
-            status=200 if fault is None else fault.upstream_status or 0,
+            outcome=outcome,
+            status=status,
             elapsed_ms=round((self._clock_s() - started_s) * 1000),
         )
 

@@ -79,8 +79,8 @@ class Voice(Wording, Protocol):
 class Call(msgspec.Struct, kw_only=True):
     """One request after its key was checked and its body read.
 
-    `request_id` is ours: 32 hex digits, 128 random bits. `endpoint` is the path as the dialect's errors name it.
-    `headers` are the request's own, lower case. `started_s` is monotonic, `started_at_ms` Unix time.
+    `request_id` is ours: 44 hex digits, the time and 128 random bits. `endpoint` is the path as the dialect's errors
+    name it. `headers` are the request's own, lower case. `started_s` is monotonic, `started_at_ms` Unix time.
     """
 
     request_id: str

@@ -1,5 +1,6 @@
 """Closing: what a call leaves behind: usage, charge and record in one commit, then metrics and log."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Literal, Protocol
 
@@ -15,8 +16,11 @@ from tollhouse.observe.record import Attempt, CallRecord
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.attempts import Opened
 from tollhouse.relay.call import Call
-from tollhouse.tokens.bounds import likely_tokens
+from tollhouse.tokens.bounds import likely_prompt_tokens, likely_tokens
 from tollhouse.wire.format import Answered
+
+# A provider may write anything there.
+_FINISH_REASON_CHARS = 64
 
 Status = Literal["ok", "refused", "failed", "aborted"]
 
@@ -80,6 +84,9 @@ class Closing:
         hold = admitted.hold if admitted else None
         try:
             await self._store.commit_call(hold, lines, record)
+        except FaultError as error:
+            record = self._unrecorded(record, error.fault)
+            raise
         finally:
             if hold is not None:
                 self._ledger.release(hold)
@@ -87,11 +94,24 @@ class Closing:
         return Answered(usage=usage or Usage(source="estimated"), cost_nano_usd=cost_nano_usd)
 
     async def give_up(self, progress: Progress, status: Status, fault: Fault | None) -> None:
-        """Settle where nobody waits for the outcome; books that fail are logged, since the call has failed anyway."""
-        try:
+        """Settle where nobody waits for the outcome: the call has failed anyway, and `settle` logs books that fail."""
+        with contextlib.suppress(FaultError):
             await self.settle(progress, status, fault)
-        except FaultError as error:
-            self._log.error("a call could not be recorded", request_id=progress.call.request_id, why=error.fault.detail)
+
+    def _unrecorded(self, record: CallRecord, fault: Fault) -> CallRecord:
+        """What is told of a call that the books did not take: nobody was charged for it."""
+        self._log.error(
+            "a call could not be recorded",
+            request_id=record.id,
+            why=fault.detail,
+            uncharged_nano_usd=record.cost_nano_usd,
+        )
+        return msgspec.structs.replace(
+            record,
+            status="failed" if record.status == "ok" else record.status,
+            error_code=record.error_code or fault.kind.value,
+            cost_nano_usd=0,
+        )
 
     def _record(
         self, progress: Progress, status: Status, fault: Fault | None, usage: Usage | None, cost_nano_usd: int
@@ -116,7 +136,7 @@ class Closing:
             stream=admitted.scan.peek.stream if admitted else False,
             status=status,
             error_code=fault.kind.value if fault else None,
-            finish_reason=opened.pipe.finish_reason if opened else None,
+            finish_reason=(opened.pipe.finish_reason or "")[:_FINISH_REASON_CHARS] or None if opened else None,
             prompt_tokens=usage.prompt_tokens,
             cached_tokens=usage.cache_read_tokens,
             completion_tokens=usage.completion_tokens,
@@ -134,18 +154,16 @@ class Closing:
         self._log.call(record)
 
 
-def _usage(admitted: Admitted, opened: Opened) -> Usage | None:
+def _usage(admitted: Admitted, opened: Opened) -> Usage:
     """What the provider reported; where it reported nothing that can be trusted, a count of what was sent and
-    received; None where nothing came."""
-    if opened.pipe.usage is not None:
-        return opened.pipe.usage
-    if not opened.pipe.received_bytes:
-        return None
-    return Usage(
-        input_tokens=likely_tokens(admitted.scan.size_bytes),
-        output_tokens=likely_tokens(opened.pipe.received_bytes),
-        source="estimated",
-    )
+    received. A report that knows of no output although some came was made before it, so only its prompt counts."""
+    reported, received_bytes = opened.pipe.usage, opened.pipe.received_bytes
+    if reported is not None and (reported.completion_tokens or not received_bytes):
+        return reported
+    output_tokens = likely_tokens(received_bytes)
+    if reported is not None and reported.prompt_tokens:
+        return msgspec.structs.replace(reported, output_tokens=output_tokens, source="estimated")
+    return Usage(input_tokens=likely_prompt_tokens(admitted.call.body), output_tokens=output_tokens, source="estimated")
 
 
 def _extras(admitted: Admitted) -> tuple[str | None, dict[str, int]]:

@@ -73,22 +73,18 @@ class Relay:
             progress.opened = await self._attempts.open(admitted, policy, progress.trail)
 
     async def _stream(self, progress: Progress, opened: Opened, caller: Caller, departure: Departure) -> None:
-        pipe, answer = opened.pipe, opened.answer
         try:
             with departure:
                 await caller.start(200, (*_STREAM, *self._headers(progress)))
                 progress.first_byte_s = self._clock_s()
                 await caller.write(opened.first)
                 while not opened.ended:
-                    data = await answer.read()
-                    opened.ended = not data
-                    out = pipe.feed(data) if data else pipe.close()
-                    if out:
+                    if out := await _more(opened):
                         await caller.write(out)
         finally:
-            answer.close()
+            opened.answer.close()
         answered = await self._closing.settle(progress, "ok")
-        await caller.end(pipe.finish(answered))
+        await caller.end(opened.pipe.finish(answered))
 
     async def _body(self, progress: Progress, opened: Opened, caller: Caller) -> None:
         opened.answer.close()
@@ -118,3 +114,19 @@ class Relay:
         """The caller has left, or the gateway is being stopped: charge what came, and keep the record."""
         if not progress.closed:
             await self._closing.give_up(progress, "aborted", None)
+
+
+async def _more(opened: Opened) -> bytes:
+    """What the caller may have next. An answer that is complete stands, however its connection ends."""
+    pipe = opened.pipe
+    try:
+        data = await opened.answer.read()
+    except FaultError as error:
+        try:
+            out = pipe.close()
+        except FaultError:
+            raise error from None
+        opened.ended = True
+        return out
+    opened.ended = not data
+    return pipe.feed(data) if data else pipe.close()

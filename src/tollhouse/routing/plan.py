@@ -74,7 +74,8 @@ class Plan:
 
 
 def _may_pass(fault: Fault) -> bool:
-    """Whether asking again in place can help. A 4xx other than 429 is a settled no: the model is not known there, or
-    the account is empty."""
+    """Whether asking again in place can help. A 4xx that is no rate limit is a settled no: the model is not known
+    there, or the gateway's own account is empty."""
     status = fault.upstream_status
-    return fault.kind in _PASSING and not (status is not None and 400 <= status < 500 and status != 429)
+    refused = status is not None and 400 <= status < 500 and fault.kind is not FaultKind.PROVIDER_RATE_LIMIT
+    return fault.kind in _PASSING and not refused

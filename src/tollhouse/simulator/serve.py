@@ -1,6 +1,7 @@
 """Serves the simulator: inside a running loop on a port of its own, or as a process (`tollhouse simulate`)."""
 
 import asyncio
+import errno
 import signal
 import socket
 import struct
@@ -109,7 +110,8 @@ def run(host: str = "127.0.0.1", port: int = 9090, *, record: bool = True) -> in
     try:
         return asyncio.run(_serve(host, port, record=record))
     except OSError as error:
-        sys.stderr.write(f"The simulator cannot listen on {host}:{port}: {error.strerror}. Choose another --port.\n")
+        why = "is in use by another program" if error.errno == errno.EADDRINUSE else "cannot be listened on"
+        sys.stderr.write(f"tollhouse: {host}:{port} {why} ({error.strerror}). Choose another --port or --host.\n")
         return 1
 
 

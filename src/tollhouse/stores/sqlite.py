@@ -79,7 +79,12 @@ class SqliteStore:
 
         `create` makes a missing folder and file. Raises FaultError (books_unavailable).
         """
-        if not create and not (data_dir / FILE_NAME).exists():
+        try:
+            missing = not create and not (data_dir / FILE_NAME).exists()
+        except OSError as error:
+            why = f"the data folder {data_dir} cannot be read ({error.strerror}); run this as the gateway's user"
+            raise books_unavailable(why) from error
+        if missing:
             raise books_unavailable(
                 f"there are no books in {data_dir}; check --data-dir, or begin with `tollhouse serve`"
             )
@@ -128,8 +133,9 @@ class SqliteStore:
 
     async def hold(self, hold: Hold, *, invoicing: bool) -> None:
         """Admit a call while its purse is not empty, from memory; see Ledger."""
-        if self._health.fault is not None and not self.ready():
-            raise FaultError(self._health.fault.fault)
+        fault = self._health.fault
+        if fault is not None and not self.ready():
+            raise FaultError(fault.fault)
         if hold.amount_nano_usd == 0 or invoicing or self._purses.can_spend(hold.account_id):
             return
         raise FaultError(_EMPTY_PURSE)

@@ -1,5 +1,8 @@
 """Token counts from byte counts alone: a hard upper bound, and an estimate where nobody counted."""
 
+_FILE_STRING_BYTES = 4096
+_FILE_TOKENS = 1500
+
 
 def most_tokens(utf8_bytes: int) -> int:
     """No byte-level tokenizer makes more tokens than bytes."""
@@ -9,3 +12,14 @@ def most_tokens(utf8_bytes: int) -> int:
 def likely_tokens(utf8_bytes: int) -> int:
     """What a text of this size comes to on average, rounded up in the provider's favour: three bytes to a token."""
     return -(-utf8_bytes // 3)
+
+
+def likely_prompt_tokens(body: bytes) -> int:
+    """What a request of this JSON body comes to on average. A file inside of it (a long string of ASCII without a
+    space, as base64 is) counts 1,500 tokens, about what vendors take for a large picture, whatever its size."""
+    files = [text for text in body.split(b'"') if _is_file(text)]
+    return likely_tokens(len(body) - sum(map(len, files))) + _FILE_TOKENS * len(files)
+
+
+def _is_file(text: bytes) -> bool:
+    return len(text) >= _FILE_STRING_BYTES and text.isascii() and b" " not in text

@@ -76,8 +76,11 @@ class HttpUpstream:
         Redirects are answers like any other: following one would carry our credential to another host.
         """
         timeouts = request.timeouts
+        sent_s = asyncio.get_running_loop().time()
+        # An answer in one piece begins when it is complete.
+        begin_s = timeouts.first_byte_s if request.stream else timeouts.total_s
         try:
-            async with asyncio.timeout(timeouts.first_byte_s + timeouts.connect_s):
+            async with asyncio.timeout(timeouts.connect_s + begin_s):
                 response = await self._session.post(
                     request.url,
                     data=request.body if len(request.body) < _STREAMED_BODY_BYTES else io.BytesIO(request.body),
@@ -86,10 +89,10 @@ class HttpUpstream:
                     timeout=_client_timeout(timeouts.connect_s),
                 )
         except TimeoutError as error:
-            raise _timeout_fault(error, timeouts) from error
+            raise _timeout_fault(error, request) from error
         except (aiohttp.ClientError, OSError) as error:
             raise _network_fault(error) from error
-        return HttpAnswer(response, request)
+        return HttpAnswer(response, request, sent_s)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -100,33 +103,41 @@ class HttpAnswer:
     """UpstreamAnswer on an aiohttp response.
 
     One timer per answer watches every limit: a chunk only notes its time, and the timer looks at that when it fires,
-    so a chunk costs no timer of its own.
+    so a chunk costs no timer of its own. `sent_s` is the loop's time at which the request went out.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, request: UpstreamRequest) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, request: UpstreamRequest, sent_s: float) -> None:
         self.status = response.status
         self.headers = tuple((name.lower(), value) for name, value in response.headers.items())
         self._response = response
         self._content = response.content
         self._timeouts = request.timeouts
         self._loop = asyncio.get_running_loop()
-        self._started_s = self._loop.time()
-        self._heard_s = self._started_s
-        self._silence_s = request.timeouts.first_byte_s
+        self._sent_s = sent_s
+        self._heard_s = self._loop.time()
         self._cap_s = request.timeouts.stream_s if request.stream else request.timeouts.total_s
+        self._silence_s = request.timeouts.first_byte_s if request.stream else self._cap_s
+        self._begun = False
+        self._reading = False
         self._late: Fault | None = None
         self._timer = self._loop.call_at(self._due_s(), self._check)
 
     async def read(self) -> bytes:
         """The next piece of the body as it arrives; b"" at its end."""
+        self._reading = True
         try:
             data = await self._content.readany()
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if self._late is not None:
                 raise FaultError(self._late) from error
             raise _network_fault(error) from error
+        self._reading = False
         self._heard_s = self._loop.time()
-        self._silence_s = self._timeouts.idle_s
+        if not self._begun:
+            self._begun = True
+            self._silence_s = self._timeouts.idle_s
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self._due_s(), self._check)
         return data
 
     def close(self) -> None:
@@ -136,16 +147,19 @@ class HttpAnswer:
         self._response.close()
 
     def _due_s(self) -> float:
-        return min(self._heard_s + self._silence_s, self._started_s + self._cap_s)
+        return min(self._heard_s + self._silence_s, self._sent_s + self._cap_s)
 
     def _check(self) -> None:
         now_s = self._loop.time()
+        if not self._reading:
+            # A caller who reads slowly holds us up; that is no silence of the provider.
+            self._heard_s = now_s
         if now_s < self._due_s():
             self._timer = self._loop.call_at(self._due_s(), self._check)
             return
-        if now_s >= self._started_s + self._cap_s:
+        if now_s >= self._sent_s + self._cap_s:
             what = f"did not finish its answer within {self._cap_s:g} s"
-        elif self._silence_s == self._timeouts.idle_s and self._heard_s > self._started_s:
+        elif self._begun:
             what = f"fell silent in mid-answer for {self._silence_s:g} s"
         else:
             what = f"sent nothing for {self._silence_s:g} s"
@@ -167,9 +181,12 @@ def _late(what: str) -> Fault:
     )
 
 
-def _timeout_fault(error: TimeoutError, timeouts: Timeouts) -> FaultError:
+def _timeout_fault(error: TimeoutError, request: UpstreamRequest) -> FaultError:
+    timeouts = request.timeouts
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return FaultError(_late(f"could not be connected to within {timeouts.connect_s:g} s"))
+    if not request.stream:
+        return FaultError(_late(f"did not finish its answer within {timeouts.total_s:g} s"))
     return FaultError(_late(f"did not begin its answer within {timeouts.first_byte_s:g} s"))
 
 

@@ -151,6 +151,12 @@ def test_lenient_forms_are_understood() -> None:
     assert _choice({"content": [broken]}).parts == (OpaquePart(format="openai_chat", value=broken),)
 
 
+def test_a_delta_beside_the_message_is_left_out() -> None:
+    body = _body({"content": "Hi"})
+    body["choices"][0]["delta"] = {"role": "assistant", "content": ""}
+    assert _decode(body) == _decode(_body({"content": "Hi"}))
+
+
 def test_a_known_field_of_another_type_is_kept_as_it_is() -> None:
     answer = _decode({**_body({"content": 7, "refusal": ["x"]}), "id": 9, "created": "now"})
     assert answer.choices[0].extensions == {"openai_chat": {"message": {"content": 7, "refusal": ["x"]}}}

@@ -138,3 +138,12 @@ def test_odd_types_never_break_the_pipe() -> None:
             body(policy, {**ANSWER, "choices": [value]})
             body(policy, {**ANSWER, "id": value, "model": value, "created": value, "usage": value, "x_groq": value})
             body(policy, {**ANSWER, "choices": [{"message": {"content": value, "tool_calls": value}}]})
+
+
+def test_a_second_choice_that_failed_is_found_before_the_answer_is_settled() -> None:
+    choice = ANSWER["choices"][0]
+    answer = ANSWER | {"choices": [choice, choice | {"index": 1, "finish_reason": "error"}]}
+    pipe = opened(TIDY, streamed=False, choices=2)
+    assert pipe.feed(json.dumps(answer).encode()) == b""
+    with pytest.raises(FaultError):
+        pipe.close()

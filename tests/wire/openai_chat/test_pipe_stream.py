@@ -29,8 +29,21 @@ from tollhouse.ir.fault import FaultError, FaultKind
 from tollhouse.ir.usage import Usage
 from tollhouse.wire.format import AnswerPolicy
 from tollhouse.wire.openai_chat.format import OpenAIChat
+from tollhouse.wire.pipe import Pipe
 
 USAGE_FRAME = chunk(None, usage=USAGE)
+
+
+def until_fault(pipe: Pipe, data: bytes, step: int) -> tuple[bytes, FaultKind | None]:
+    """What the caller gets before the fault, and which it is."""
+    out = b""
+    try:
+        for at in range(0, len(data), step):
+            out += pipe.feed(data[at : at + step])
+        out += pipe.close()
+    except FaultError as error:
+        return out, error.fault.kind
+    return out, None
 
 
 def fault(data: bytes, policy: AnswerPolicy = PLAIN) -> FaultKind:
@@ -198,6 +211,18 @@ def test_an_error_object_is_a_fault_before_and_amid_content(error: object, kind:
                 pipe.feed(frame({"error": error}))
             assert raised.value.fault.kind is kind
             assert pipe.has_content is bool(before)
+
+
+@pytest.mark.parametrize("policy", [PLAIN, MODEL, TIDY])
+@pytest.mark.parametrize("after", [b"", frame(chunk({"content": "late"})), DONE])
+def test_what_came_before_an_error_is_given_out_however_it_arrived(policy: AnswerPolicy, after: bytes) -> None:
+    data = stream(*words(9)[:-1], done=False) + frame({"error": {"message": "gone", "code": 503}}) + after
+    one, some, all_at_once = (until_fault(opened(policy), data, step) for step in (1, 100, len(data)))
+    assert one == some == all_at_once
+    given, kind = one
+    assert kind is FaultKind.PROVIDER_OVERLOADED
+    assert b"there" in given
+    assert b"late" not in given
 
 
 def test_an_event_named_error_is_a_fault() -> None:

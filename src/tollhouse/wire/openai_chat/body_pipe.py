@@ -59,9 +59,10 @@ class BodyPipe:
             message = part_of(choice, "message")
             self.received_bytes += generated_bytes(message)
             reason = choice.get("finish_reason")
-            if number == 0 and isinstance(reason, str):
+            if isinstance(reason, str):
                 tidy = tidy_reason(reason, calls_tools=calls_tools(message))
-                self.finish_reason = tidy if self._policy.tidy else reason
+                if number == 0:
+                    self.finish_reason = tidy if self._policy.tidy else reason
         return b""
 
     def finish(self, answered: Answered) -> bytes:

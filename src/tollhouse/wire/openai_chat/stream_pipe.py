@@ -65,13 +65,19 @@ class StreamPipe(ABC):
         self._usage_frame: Frame | None = None
         self._usage_shown = False
         self._done: bytes | None = None
+        self._fault: FaultError | None = None
 
     def feed(self, data: bytes) -> bytes:
-        """Bytes for the caller; never a usage-only frame or [DONE]. Raises FaultError on an error frame or garble."""
+        """Bytes for the caller; never a usage-only frame or [DONE]. Raises FaultError on an error frame or garble,
+        once all that came before it has been given out."""
+        if self._fault is not None:
+            raise self._fault
         return self._pass(self._reader.cut(data))
 
     def close(self) -> bytes:
         """The end of the provider's stream. Raises FaultError when neither [DONE] nor every finish reason came."""
+        if self._fault is not None:
+            raise self._fault
         out = b"".join([self._read(frame) for frame in self._reader.flush()])
         ended = self._done is not None or (bool(self._finished) and self._finished >= self._open)
         if self._head is None or not ended:
@@ -115,7 +121,13 @@ class StreamPipe(ABC):
                     self.received_bytes += len(text)
                     out.append(raw if template.same else template.rendered(between))
                     continue
-            out.append(self._read(self._reader.parse(raw)))
+            try:
+                out.append(self._read(self._reader.parse(raw)))
+            except FaultError as error:
+                if not any(out):
+                    raise
+                self._fault = error
+                break
             if template is not self._template:
                 template = self._template
                 prefix, suffix = template.prefix, template.suffix
