@@ -37,7 +37,8 @@ def decode_items(values: Sequence[object]) -> tuple[Message, ...]:
         path = f"input[{number}]"
         if not is_object(value):
             raise Fields({}).wrong(path, "an object")
-        said = _decode_item(Fields(value, path, strict=True), value)
+        present = {key: each for key, each in value.items() if each is not None}
+        said = _decode_item(Fields(present, path, strict=True), value)
         role = said.role if isinstance(said, Message) else _speaker(said)
         if run and role != speaker:
             messages.append(Message(role=speaker, parts=tuple(run)))

@@ -29,12 +29,11 @@ class KeptItems:
         """An item has opened."""
         self._items.setdefault(place, _Kept(item))
 
-    def grow(self, place: int, text: str) -> bool:
-        """An item has grown; False when nobody knows of it."""
+    def grow(self, place: int, text: str) -> None:
+        """An item has grown."""
         kept = self._items.get(place)
         if kept is not None and self._holds(len(text)):
             kept.pieces.append(text)
-        return kept is not None
 
     def has_grown(self, place: int) -> bool:
         """Whether anything of the item was streamed."""

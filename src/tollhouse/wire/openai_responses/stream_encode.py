@@ -210,7 +210,10 @@ class ResponsesStreamEncoder:
             case TextPart() | RefusalPart() | ReasoningPart() | ToolCallPart():
                 return b"".join(self.feed(each) for each in unfold_part(event.choice, event.index, part))
             case OpaquePart() if part.format == NAME:
-                item, frames = self._frames.open(dict(part.value), dict(part.value))
+                begun: dict[str, object] = dict(part.value)
+                if begun.get("type") == "message":
+                    begun["content"] = []
+                item, frames = self._frames.open(dict(part.value), begun)
                 item.closed = True
                 frames += self._frames.frame("response.output_item.done", output_index=item.place, item=item.value)
                 return frames

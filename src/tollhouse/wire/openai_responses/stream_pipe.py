@@ -104,8 +104,9 @@ class StreamPipe:
             return self._note_end(_terminated(frame), name, event)
         if name in BEGINNINGS:
             return self._release(self._beginning(frame, name, event), content=False)
-        grown = self._note_item(name, event)
-        return self._release(self._numbered(frame, name, event), content=grown or name not in _QUIET)
+        self._note_item(name, event)
+        quiet = name in _QUIET or event.delta == ""
+        return self._release(self._numbered(frame, name, event), content=not quiet)
 
     def _beginning(self, frame: Frame, name: str, event: _Event) -> bytes:
         if not bytes(event.response).startswith(b"{"):
@@ -132,16 +133,16 @@ class StreamPipe:
         fields = {**cut_object(frame.data or b""), "type": raw(name), "sequence_number": raw(self._number)}
         return sse_frame(join_object(fields), name.encode())
 
-    def _note_item(self, name: str, event: _Event) -> bool:
-        """Keep count of what was generated; says whether the event holds any of it."""
+    def _note_item(self, name: str, event: _Event) -> None:
+        """Keep count of what was generated."""
         place = event.output_index if type(event.output_index) is int else -1
         if isinstance(event.delta, str):
             self.received_bytes += len(event.delta.encode())
             self._items.grow(place, event.delta)
-            return bool(event.delta)
+            return
         item = plain_object(bytes(event.item)) if bytes(event.item).startswith(b"{") else None
         if item is None:
-            return False
+            return
         if name == "response.output_item.added":
             self._items.add(place, item)
         elif name == "response.output_item.done":
@@ -149,7 +150,6 @@ class StreamPipe:
                 self.received_bytes += text_bytes(item)
             self._items.add(place, item)
             self._items.settle(place, event.item)
-        return False
 
     def _note_end(self, frame: Frame, name: str, event: _Event) -> bytes:
         told = bytes(event.response)
