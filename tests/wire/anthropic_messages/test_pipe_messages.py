@@ -1,4 +1,4 @@
-"""Pipes of Messages: verbatim but for what the policy names, terminal frames last, usage and reasons read in passing."""
+"""Pipes of Messages: verbatim but for what the policy names, terminal frames last, usage read in passing."""
 
 import contextlib
 import json

@@ -92,7 +92,7 @@ class MessagesStreamPipe:
                 delta = _delta_decoder.decode(data).delta
             except msgspec.ValidationError:
                 pass  # another event, or a delta of another kind
-            except (msgspec.DecodeError, RecursionError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise _broken("The provider sent an event that is no JSON object.") from None
             else:
                 self._check_started()
