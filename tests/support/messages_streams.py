@@ -386,6 +386,7 @@ CASES = [
         for name, stream in {
             "nothing": "",
             "stop-only": STOP,
+            "type-that-is-no-text": start() + 'data: {"type": []}\n\n',
             "two-starts": start() + start(),
             "delta-of-no-block": start() + event("content_block_delta", index=3, delta={"type": "text_delta"}),
             "tool-without-a-name": start() + event("content_block_start", index=0, content_block={"type": "tool_use"}),

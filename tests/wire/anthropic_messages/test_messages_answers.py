@@ -63,6 +63,13 @@ def test_what_is_not_understood_is_kept() -> None:
     assert losses == []
 
 
+def test_kinds_that_are_no_text_are_kept() -> None:
+    odd = {"type": [], "text": "Hi"}
+    assert decode(odd).choices[0].parts == (OpaquePart(format=NAME, value=odd),)
+    (part,) = decode({"type": "text", "text": "Hi", "citations": [{"type": {}, "title": "t"}]}).choices[0].parts
+    assert part == TextPart(text="Hi", citations=(Citation(title="t", extensions={NAME: {"type": {}}}),))
+
+
 def test_an_answer_of_another_format() -> None:
     foreign = ReasoningOrigin(format="openai_responses")
     body, lost = encode(

@@ -158,6 +158,7 @@ def test_a_missing_end_is_made_up() -> None:
         (start() + start(), FaultKind.PROVIDER_UNAVAILABLE),
         (start() + "data: {oops\n\n", FaultKind.PROVIDER_UNAVAILABLE),
         (start() + "data: [1]\n\n", FaultKind.PROVIDER_UNAVAILABLE),
+        (start() + 'data: {"type": []}\n\n', FaultKind.PROVIDER_UNAVAILABLE),
         (start() + 'data: {"type":"message_delta","delta":{"stop_reason":1}', FaultKind.PROVIDER_UNAVAILABLE),
         (start() + event("content_block_start", index=None, content_block={}), FaultKind.PROVIDER_UNAVAILABLE),
         (start() + event("content_block_start", index=0, content_block=7), FaultKind.PROVIDER_UNAVAILABLE),

@@ -66,4 +66,4 @@ def encode_citation(citation: Citation, path: str, losses: Losses, *, asked: boo
 
 
 def _title_key(kind: object) -> str:
-    return "document_title" if kind in _OF_DOCUMENTS else "title"
+    return "document_title" if isinstance(kind, str) and kind in _OF_DOCUMENTS else "title"

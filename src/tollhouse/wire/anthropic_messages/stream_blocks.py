@@ -26,7 +26,7 @@ from tollhouse.wire.leftovers import joined, kept
 
 _Kind = Literal["text", "thinking", "redacted", "tool_use", "opaque"]
 
-_KINDS: dict[object, _Kind] = {
+_KINDS: dict[str, _Kind] = {
     "text": "text",
     "thinking": "thinking",
     "redacted_thinking": "redacted",
@@ -41,7 +41,7 @@ class BlockDecoder:
     """
 
     def __init__(self, block: dict[str, object]) -> None:
-        self.kind: _Kind = _KINDS.get(block.get("type"), "opaque")
+        self.kind: _Kind = _KINDS.get(_text(block, "type"), "opaque")
         self.index: int | None = None
         self.held_bytes = 0
         self._block = block

@@ -95,12 +95,12 @@ class MessagesStreamDecoder:
         kind = value.get("type")
         if kind == "error" or frame.event == b"error":
             raise_error_in({"error": value.get("error") or value})
-        if kind is None:
+        if not isinstance(kind, str):
             raise_error_in(value)
             kind = (frame.event or b"").decode(errors="replace")
         yield from self._event(kind, value)
 
-    def _event(self, kind: object, value: dict[str, object]) -> Iterator[StreamEvent]:
+    def _event(self, kind: str, value: dict[str, object]) -> Iterator[StreamEvent]:
         if kind == "message_start":
             yield from self._start(value)
             return

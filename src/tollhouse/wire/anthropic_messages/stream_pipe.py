@@ -92,7 +92,7 @@ class MessagesStreamPipe:
                 delta = _delta_decoder.decode(data).delta
             except msgspec.ValidationError:
                 pass  # another event, or a delta of another kind
-            except (msgspec.DecodeError, RecursionError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise _broken("The provider sent an event that is no JSON object.") from None
             else:
                 self._check_started()
@@ -110,16 +110,16 @@ class MessagesStreamPipe:
         if not is_object(event):
             raise _broken("The provider sent an event that is no JSON object.")
         kind = event.get("type")
-        if kind == "error" or frame.event == b"error" or (kind is None and event.get("error")):
+        if kind == "error" or frame.event == b"error" or (not isinstance(kind, str) and event.get("error")):
             raise FaultError(decode_stream_fault(event.get("error") or event))
-        if kind is None:
+        if not isinstance(kind, str):
             kind = (frame.event or b"").decode(errors="replace")
         match kind:
             case "message_start":
                 return self._release(self._message_start(frame, event), content=False)
             case "content_block_start" | "content_block_delta" | "content_block_stop" as name:
                 self._check_started()
-                return self._release(frame.raw, content=self._note_block(str(name), event))
+                return self._release(frame.raw, content=self._note_block(name, event))
             case "message_delta":
                 self._check_started()
                 self._message_delta(frame, event)
