@@ -66,7 +66,7 @@ def _environment() -> Path:
 @contextlib.contextmanager
 def _running(command: Sequence[str], url: str, log: Path) -> Generator[None]:
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=ROOT)
+        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=ROOT, env=_environ())
     try:
         deadline_s = time.monotonic() + 30
         while True:
@@ -81,6 +81,11 @@ def _running(command: Sequence[str], url: str, log: Path) -> Generator[None]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _environ() -> dict[str, str]:
+    """Without settings for the gateway, which would also refuse the name of our own variable."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")}
 
 
 @contextlib.contextmanager
@@ -99,7 +104,7 @@ def _gateway(scratch: Path, replay: str) -> Generator[tuple[str, str]]:
     tollhouse = str(ROOT / ".venv" / "bin" / "tollhouse")
     data = ["--data-dir", str(scratch / "data")]
     make_key = [tollhouse, "keys", "create", "--workspace", "conformance", "--json", *data]
-    made = subprocess.run(make_key, check=True, capture_output=True, text=True)
+    made = subprocess.run(make_key, check=True, capture_output=True, text=True, env=_environ())
     port = _free_port()
     command = [tollhouse, "serve", "--port", str(port), "--catalog", str(catalog), *data]
     with _running(command, f"http://127.0.0.1:{port}/healthz", scratch / "gateway.log"):

@@ -67,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_body_bytes: Size = 50 * 1000 * 1000
     max_bodies_bytes: Size = 512 * 1000 * 1000
     max_connections: Count = 10_000
-    on_loss: Literal["report", "reject"] = "report"
+    on_loss: Annotated[Literal["report", "reject"], msgspec.Meta(description="report or reject")] = "report"
     attempts: Annotated[int, msgspec.Meta(ge=1, le=10, description="a whole number from 1 to 10")] = 3
     attempts_budget_s: Seconds = 600.0
 
