@@ -5,9 +5,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.hostile import hostile_objects, hostile_streams
 from support.messages_grammar import check_messages_stream
 from support.messages_streams import CASES, PING, STOP, THINKING, Case, call, end, event, start, words
 from support.strategies import cut
@@ -182,6 +183,16 @@ def test_a_damaged_stream_is_a_fault_or_an_answer(data: st.DataObject) -> None:
     piece = data.draw(st.sampled_from([b"", b"\x00", b"\xff", b"}", b'"', b"\n\n", b"[DONE]"]))
     with contextlib.suppress(FaultError):
         passed(opened(TIDY), [stream[:at] + piece + stream[at + data.draw(st.integers(0, 30)) :]])
+
+
+@given(stream=hostile_streams("anthropic_messages"), body=hostile_objects("anthropic_messages"))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_hostile_events_are_a_fault_or_an_answer(stream: bytes, body: bytes) -> None:
+    for policy in (PLAIN, TIDY):
+        with contextlib.suppress(FaultError):
+            passed(opened(policy), [stream])
+        with contextlib.suppress(FaultError):
+            passed(opened(policy, streamed=False), [body])
 
 
 MESSAGE: dict[str, Any] = {
