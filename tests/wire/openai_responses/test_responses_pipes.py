@@ -1,10 +1,14 @@
 """Pipes from Responses to Responses: the identity, or a patch in the fields that a policy names."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from support.hostile import damaged
 from support.responses_grammar import check_responses_stream
 from support.responses_pipes import ESTIMATE, NAMED, PLAIN, TIDY, events, opened, passed
 from support.responses_streams import (
@@ -212,3 +216,21 @@ def test_garbled_streams_are_faults(data: bytes) -> None:
     for policy in (PLAIN, TIDY):
         with pytest.raises(FaultError):
             passed(opened(policy), data)
+
+
+@given(data=st.data(), case=st.sampled_from(CASES), policy=st.sampled_from([PLAIN, NAMED, TIDY]))
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_law_5_a_damaged_stream_is_a_fault_or_an_answer(data: st.DataObject, case: Case, policy: AnswerPolicy) -> None:
+    stream = data.draw(damaged(data.draw(damaged(case.stream.encode()))))
+    cut_off = opened(policy)
+    with suppress(FaultError):  # any other exception fails the test
+        passed(opened(policy), stream, 11)
+    with suppress(FaultError):
+        cut_off.feed(stream)
+        cut_off.finish(ESTIMATE)
+
+
+def test_bytes_that_are_no_text_are_a_fault() -> None:
+    for policy in (NAMED, TIDY):
+        with pytest.raises(FaultError):
+            passed(opened(policy), b'data: {"type":"response.created","response":{"\xff":1}}\n\n')

@@ -14,7 +14,6 @@ from tollhouse.ir.parts import (
     ImagePart,
     MediaData,
     MediaId,
-    MediaText,
     MediaUrl,
     OpaquePart,
     ReasoningOrigin,
@@ -360,47 +359,6 @@ def test_what_clients_repeat_of_an_answer_is_no_matter() -> None:
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_by_name(asked: Any, fields: dict[str, Any], param: str) -> None:
     assert refused(asked, **fields) == param
-
-
-def test_what_the_format_cannot_say_is_a_loss() -> None:
-    foreign = ReasoningOrigin(format="anthropic_messages")
-    request = ChatRequest(
-        model="m",
-        messages=(
-            Message(role="system", parts=(TextPart(text="a"), TextPart(text="b", cache_control=CacheControl()))),
-            Message(role="user", name="Bob", parts=(
-                AudioPart(source=MediaUrl(url="https://x.example/a.wav")),
-                FilePart(source=MediaText(text="Hi")),
-                ImagePart(source=MediaText(text="Hi")),
-                OpaquePart(format="openai_chat", value={"type": "x"}),
-            )),
-            Message(role="assistant", parts=(
-                ReasoningPart(text="Hm", opaque="s", origin=foreign),
-                ImagePart(source=MediaUrl(url="https://x.example/a.png")),
-            )),
-            Message(role="tool", parts=(ToolResultPart(call_id="c", is_error=True), TextPart(text="x"))),
-        ),
-        tools=(ProviderTool(format="openai_chat", value={"type": "x"}),),
-        stop=("s",), choices=2, sampling=Sampling(top_k=1, seed=2, frequency_penalty=0, presence_penalty=1),
-        reasoning=ReasoningSetting(mode="enabled", budget_tokens=5000),
-        extensions={"openai_chat": {"x": 1}},
-    )  # fmt: skip
-    body, losses = encode(request)
-    assert sorted(losses) == [
-        "choices", "messages[0].parts[1].cache_control", "messages[1].name", "messages[1].parts[0]",
-        "messages[1].parts[2]", "messages[1].parts[3]", "messages[2].parts[0].opaque", "messages[2].parts[1]",
-        "messages[3].parts[0].is_error", "messages[3].parts[1]", "reasoning.budget_tokens",
-        "sampling.frequency_penalty", "sampling.presence_penalty", "sampling.seed", "sampling.top_k", "stop",
-        "tools[0]", "x",
-    ]  # fmt: skip
-    assert body["reasoning"] == {"effort": "medium"}
-    assert "tools" not in body
-    assert body["input"][1]["content"] == [{"type": "input_file", "file_data": "data:text/plain;base64,SGk="}]
-    assert body["input"][2] == {
-        "type": "reasoning",
-        "summary": [],
-        "content": [{"type": "reasoning_text", "text": "Hm"}],
-    }
 
 
 def test_many_items_take_linear_time() -> None:

@@ -151,7 +151,9 @@ def _encode_own_item(part: Part, path: str, losses: Losses) -> dict[str, object]
         case ToolCallPart():
             return encode_call(part, path, losses)
         case ReasoningPart():
-            return encode_reasoning(part, path, losses)
+            item = encode_reasoning(part, path, losses)
+            # Of reasoning that only another format can read, nothing may be left.
+            return None if part.opaque is not None and item == {"type": "reasoning", "summary": []} else item
         case OpaquePart() if part.format == NAME:
             return dict(part.value)
         case _:

@@ -35,7 +35,7 @@ def cut_object(data: bytes | msgspec.Raw) -> RawObject:
     """An object cut into its members. Raises FaultError (provider_unavailable) for anything else."""
     try:
         return _object_decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise broken("The provider sent what is no JSON object.") from None
 
 
