@@ -99,7 +99,8 @@ def test_messages(anthropic_client: anthropic.Anthropic, upstream: str) -> None:
 def test_a_round_of_tools_in_every_format(
     openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic, running: RunningGateway, upstream: str
 ) -> None:
-    model = f"{upstream}/script/call=weather/args=%7B%22city%22%3A%22Rome%22%7D/then/say=Sunny./token={upstream}{next(_token)}"
+    script = "call=weather/args=%7B%22city%22%3A%22Rome%22%7D/then/say=Sunny."
+    model = f"{upstream}/script/{script}/token={upstream}{next(_token)}"
     function: Any = {"name": "weather", "description": "The weather.", "parameters": SCHEMA}
     said: Any = [{"role": "user", "content": "Weather?"}]
 

@@ -217,3 +217,40 @@ def test_the_provider_gets_its_own_key_in_its_own_way(three: RunningGateway) -> 
     assert sent["x-api-key"] == "messages-secret-canary"
     assert sent["anthropic-version"] == "2023-06-01"
     assert "authorization" not in sent
+
+
+def sealed_turns(caller: str, body: Any) -> list[dict[str, Any]]:
+    """The conversation so far as the caller sends it back, with the reasoning as it came."""
+    said = {"role": "user", "content": "Hello!"}
+    more = {"role": "user", "content": "And then?"}
+    if caller == "responses":
+        return [said, *body["output"], more]
+    if caller == "chat":
+        return [said, body["choices"][0]["message"], more]
+    return [said, {"role": "assistant", "content": body["content"]}, more]
+
+
+@pytest.mark.parametrize("caller", FORMATS)
+def test_sealed_reasoning_comes_back_to_its_own_provider_byte_for_byte(three: RunningGateway, caller: str) -> None:
+    model = "messages/script/reasoning=5/say=x"
+    first = call(three, caller, model)
+    assert first.status == 200, first.body
+    if caller != "messages":
+        assert b"th1.anthropic_messages.simulator." in first.body
+    turns = sealed_turns(caller, first.json())
+    own = {"input": turns} if caller == "responses" else {"messages": turns}
+    again = call(three, caller, model, **own)
+    assert again.status == 200, again.body
+    sent = json.loads(three.arrivals()[-1].body)
+    (thinking,) = [
+        block
+        for message in sent["messages"]
+        if message["role"] == "assistant"
+        for block in message["content"]
+        if block["type"] == "thinking"
+    ]
+    assert thinking["signature"]
+    assert not thinking["signature"].startswith("th1.")
+    elsewhere = call(three, caller, "chat/script/say=x", **own)
+    assert elsewhere.status == 200, elsewhere.body
+    assert thinking["signature"] not in three.arrivals()[-1].body
