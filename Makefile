@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= data
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run test check format test-long bench clean setup
+.PHONY: run test check format test-long bench conformance clean setup
 
 # uv lives in the project's own environment; the lock file says every version and hash.
 $(VENV)/.ready: pyproject.toml uv.lock
@@ -41,6 +41,9 @@ test-long: setup
 
 bench: setup
 	$(BIN)/python -m bench
+
+conformance: setup
+	$(BIN)/python -m conformance
 
 clean:
 	rm -rf $(VENV) .import_linter_cache .pytest_cache .ruff_cache .hypothesis build dist

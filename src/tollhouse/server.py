@@ -36,6 +36,7 @@ from tollhouse.observe.metrics import MULTIPROCESS_VARIABLE, Metrics, forget_pro
 from tollhouse.relay.admission import Admission, Authenticator
 from tollhouse.relay.attempts import AttemptLimits, Attempts
 from tollhouse.relay.closing import Closing
+from tollhouse.relay.counting import Counting
 from tollhouse.relay.relay import Relay
 from tollhouse.settings import Settings
 from tollhouse.simulator.serve import RunningSimulator, start_simulator
@@ -120,9 +121,10 @@ def _join(settings: Settings, store: SqliteStore, catalog: Catalog, upstream: Ht
         return Readiness(books_ok=store.ready(), limits_ok=True)
 
     authenticator = Authenticator(store, clock_s, lambda: time.time_ns() // 1_000_000)
-    admission = Admission(snapshot, {form.name: form for form in FORMATS}, store)
-    limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s)
-    attempts = Attempts(upstream, limits, clock_s, random.random)
+    formats = {form.name: form for form in FORMATS}
+    admission = Admission(snapshot, formats, store)
+    limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s, on_loss=settings.on_loss)
+    attempts = Attempts(upstream, formats, limits, clock_s, random.random)
     closing = Closing(store, store, metrics, log, clock_s)
     relay = Relay(admission, attempts, closing, log, clock_s)
     door = Door(
@@ -131,6 +133,7 @@ def _join(settings: Settings, store: SqliteStore, catalog: Catalog, upstream: Ht
         handle=relay.handle,
         catalog=snapshot,
         readiness=readiness,
+        count_tokens=Counting(admission, upstream, formats).count,
         metrics=metrics.render,
         refused=metrics.refused,
         limits=_limits(settings),

@@ -8,7 +8,7 @@ from support.bad_catalogues import GOLDEN, provider
 from tollhouse.catalog.load import load_catalog
 from tollhouse.catalog.problems import CatalogError, did_you_mean, nearest, render_problems
 
-FORMATS = ("openai_chat", "anthropic_messages")
+FORMATS = ("openai_chat", "openai_responses", "anthropic_messages")
 ENVIRON = {"BROKEN_KEY": "sekret\nsekret", "BAD_URL": "localhost:11434"}
 
 

@@ -7,7 +7,7 @@ import pytest
 from tollhouse.catalog.load import DEFAULT_PATH, load_catalog, summarise_left_out
 from tollhouse.catalog.models import FEATURES
 
-FORMATS = ("openai_chat",)
+FORMATS = ("openai_chat", "openai_responses", "anthropic_messages")
 SIMULATOR = "http://127.0.0.1:9/v1"
 KEYS = (
     "OPENAI_API_KEY",

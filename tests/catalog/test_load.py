@@ -13,7 +13,7 @@ from tollhouse.catalog.prices import price_version
 from tollhouse.catalog.problems import CatalogError
 from tollhouse.wire.quirks import Quirks
 
-FORMATS = ("openai_chat",)
+FORMATS = ("openai_chat", "openai_responses", "anthropic_messages")
 SIMULATOR = "http://127.0.0.1:9/v1"
 
 FULL = """

@@ -254,8 +254,8 @@ def test_a_table_obeys_no_control_character(shell: Shell) -> None:
 
 
 def test_migrate_tells_what_it_did(shell: Shell) -> None:
-    assert shell.json("migrate") == {"version": 1, "applied": ["0001_books"]}
-    assert shell.json("migrate") == {"version": 1, "applied": []}
+    assert shell.json("migrate") == {"version": 2, "applied": ["0001_books", "0002_losses"]}
+    assert shell.json("migrate") == {"version": 2, "applied": []}
     assert "Nothing to do" in shell.ok("migrate")
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from support.dialect_samples import DIALECTS, HPP, HYPERINFER, REQUEST_ID, VOLTAGE, chat_voice, route
+from support.hyperinfer_voices import COUNT, MESSAGES, RESPONSES
 from tollhouse.dialects.dialect import Dialect, Operation
 from tollhouse.wire.format import AnswerPolicy, Peek
 
@@ -20,6 +21,16 @@ def test_the_routes_are_those_of_the_contracts() -> None:
         ("hpp_router", "POST", "/llm/v1/chat/completions", "/llm/v1/chat/completions", "chat", False),
         ("hpp_router", "GET", "/llm/v1/models", "/llm/v1/models", "models", False),
         ("hyperinfer", "POST", "/api/v1/chat/completions", "/api/v1/chat/completions", "chat", False),
+        ("hyperinfer", "POST", "/api/v1/responses", "/api/v1/responses", "chat", False),
+        ("hyperinfer", "POST", "/api/v1/messages", "/api/v1/messages", "chat", False),
+        (
+            "hyperinfer",
+            "POST",
+            "/api/v1/messages/count_tokens",
+            "/api/v1/messages/count_tokens",
+            "count_tokens",
+            False,
+        ),
         ("hyperinfer", "GET", "/api/v1/models", "/api/v1/models", "models", True),
         ("hyperinfer", "GET", "/healthz", "/healthz", "health", True),
         ("hyperinfer", "GET", "/readyz", "/readyz", "ready", True),
@@ -33,7 +44,7 @@ def test_the_routes_are_those_of_the_contracts() -> None:
 def test_every_route_has_what_its_operation_needs_and_lies_below_a_root() -> None:
     for dialect in DIALECTS:
         for found in dialect.routes:
-            assert (found.voice is not None) == (found.operation is Operation.CHAT)
+            assert (found.voice is not None) == (found.operation in {Operation.CHAT, Operation.COUNT_TOKENS})
             assert (found.probes is not None) == (found.operation in {Operation.HEALTH, Operation.READY})
             assert any(found.path == root or found.path.startswith(f"{root}/") for root in dialect.roots)
 
@@ -82,13 +93,44 @@ def test_where_a_key_is_read(dialect: Dialect, headers: dict[str, str], key: str
     assert dialect.read_key(headers) == key
 
 
-@pytest.mark.row(61, 72)
+@pytest.mark.row(47, 48)
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        (BEARER, "th-bearer"),
+        ({"x-api-key": "th-x"}, "th-x"),
+        (BEARER | {"x-api-key": "sk-ant-of-another-service"}, "th-bearer"),
+        ({"x-api-key": "th-x", "authorization": "Basic dGg6eA=="}, "th-x"),
+        ({"x-api-key": " "}, None),
+        ({"apikey": "th-a", "x-voltagegpu-key": "th-v"}, None),
+        ({}, None),
+    ],
+)
+def test_messages_also_take_the_key_header_of_anthropics_sdk(headers: dict[str, str], key: str | None) -> None:
+    readers = {found.path: found.read_key for found in HYPERINFER.routes if found.read_key is not None}
+    assert set(readers) == {"/api/v1/messages", "/api/v1/messages/count_tokens"}
+    for read_key in readers.values():
+        assert read_key(headers) == key
+
+
+@pytest.mark.row(60, 61, 72)
 def test_how_answers_look() -> None:
     slug = "openai/gpt-5"
     assert chat_voice(HPP).policy(REQUEST_ID, slug, ASKED) == AnswerPolicy(model=slug)
     assert chat_voice(VOLTAGE).policy(REQUEST_ID, slug, ASKED) == AnswerPolicy(model="gpt-4")
     assert chat_voice(HYPERINFER).policy(REQUEST_ID, slug, ASKED) == AnswerPolicy(
         answer_id=f"gen-{REQUEST_ID}", model=slug, usage_always=True, cost=True, tidy=True
+    )
+    for path, voice in (("responses", RESPONSES), ("messages", MESSAGES), ("messages/count_tokens", COUNT)):
+        assert any(found.path == f"/api/v1/{path}" and type(found.voice) is type(voice) for found in HYPERINFER.routes)
+        assert (voice.dialect, voice.defaults(), voice.headers(slug)) == ("hyperinfer", {}, ())
+    assert (RESPONSES.format_name, MESSAGES.format_name) == ("openai_responses", "anthropic_messages")
+    assert COUNT.format_name == "anthropic_messages"
+    assert RESPONSES.policy(REQUEST_ID, slug, ASKED) == AnswerPolicy(
+        answer_id=f"resp_{REQUEST_ID}", model=slug, usage_always=True, tidy=True
+    )
+    assert MESSAGES.policy(REQUEST_ID, slug, ASKED) == AnswerPolicy(
+        answer_id=f"msg_{REQUEST_ID}", model=slug, usage_always=True, tidy=True
     )
 
 

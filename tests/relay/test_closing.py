@@ -67,7 +67,7 @@ def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300)
         hold=Hold(request_id="r1", account_id="credit:ws", amount_nano_usd=1, price_version="v1"),
     )
     pipe = bare(usage=usage, received_bytes=received_bytes, finish_reason=None)
-    opened = bare(pipe=pipe, deployment=bare(provider=bare(id="p")))
+    opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p")))
     return Progress(call=cast("Any", call), admitted=cast("Any", admitted), opened=cast("Any", opened), trail=[])
 
 

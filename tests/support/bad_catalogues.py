@@ -49,7 +49,7 @@ GOLDEN = [
         [
             (
                 "3: providers[0] (acme).format: the format `grpc` is not known; it is one of "
-                "`anthropic_messages`, `openai_chat`"
+                "`anthropic_messages`, `openai_chat`, `openai_responses`"
             )
         ],
     ),

@@ -1,9 +1,23 @@
-"""The credential that goes to a provider."""
+"""How a provider's key is sent, by the format that the provider speaks."""
+
+import pytest
 
 from tollhouse.catalog.entries import Provider
 from tollhouse.upstream.auth import authorization
 
 
-def test_a_provider_without_a_key_gets_none() -> None:
-    provider = Provider(id="local", format="openai_chat", base_url="http://127.0.0.1:1")
-    assert authorization(provider) == ()
+def provider(format_name: str, api_key: str | None = "k") -> Provider:
+    return Provider(id="p", format=format_name, base_url="https://p.test", api_key=api_key)
+
+
+@pytest.mark.parametrize("format_name", ["openai_chat", "openai_responses"])
+def test_a_bearer(format_name: str) -> None:
+    assert authorization(provider(format_name)) == (("authorization", "Bearer k"),)
+    assert authorization(provider(format_name, None)) == ()
+
+
+def test_anthropic_has_headers_of_its_own() -> None:
+    asked = provider("anthropic_messages")
+    assert authorization(asked) == (("anthropic-version", "2023-06-01"), ("x-api-key", "k"))
+    assert authorization(asked, (("Anthropic-Version", "2099-01-01"),)) == (("x-api-key", "k"),)
+    assert authorization(provider("anthropic_messages", None)) == (("anthropic-version", "2023-06-01"),)

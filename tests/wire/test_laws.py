@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from support.chat_grammar import check_chat_stream
 from support.event_grammar import check_events
-from support.hostile import damaged, hostile_objects
+from support.hostile import damaged, hostile_objects, hostile_streams
+from support.messages_grammar import check_messages_stream
+from support.responses_grammar import check_responses_stream
 from support.strategies import cut, requests, responses
 from tollhouse.ir.events import AnswerExtend, StreamEvent, ToolCallStart
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
@@ -29,7 +31,13 @@ from tollhouse.wire.registry import FORMATS
 P = ParamSpec("P")
 T = TypeVar("T")
 
-GRAMMARS = {"openai_chat": check_chat_stream}
+GRAMMARS = {
+    "openai_chat": check_chat_stream,
+    "openai_responses": check_responses_stream,
+    "anthropic_messages": check_messages_stream,
+}
+# Settings that a format says under another name; what is not asked for need not be said.
+SAID_AS = {("openai_responses", "logprobs"): "include"}
 PROVIDER_KINDS = {FaultKind.PROVIDER_UNAVAILABLE}
 
 every_format = pytest.mark.parametrize("fmt", FORMATS, ids=lambda fmt: fmt.name)
@@ -132,7 +140,9 @@ def test_law_2_nothing_of_a_request_is_lost_in_silence(fmt: WireFormat, request:
     for field, value in (("user", marked.user), ("prompt_cache_key", marked.prompt_cache_key)):
         assert value is None or json.dumps(value)[1:-1] in json.dumps(json.loads(body)) or field in paths
     for field, value in msgspec.structs.asdict(marked.sampling).items():
-        assert value is None or field in json.loads(body) or f"sampling.{field}" in paths
+        unsaid = value is None or value is False
+        said = SAID_AS.get((fmt.name, field), field) in json.loads(body)
+        assert unsaid or said or f"sampling.{field}" in paths
 
 
 def _marked(request: ChatRequest) -> ChatRequest:
@@ -203,7 +213,8 @@ def test_law_5_a_truncated_answer_is_a_fault(fmt: WireFormat, response: ChatResp
 @settings(examples, max_examples=150)
 def test_law_5_hostile_json_is_a_fault_or_a_value(fmt: WireFormat, data: st.DataObject) -> None:
     body = data.draw(hostile_objects(fmt.name))
-    for frame in (b"data: " + body + b"\n\ndata: [DONE]\n\n", b"event: error\ndata: " + body + b"\n\n"):
+    frames = (b"data: " + body + b"\n\ndata: [DONE]\n\n", b"event: error\ndata: " + body + b"\n\n")
+    for frame in (*frames, data.draw(hostile_streams(fmt.name))):
         events, _ = _attempt(_decode_stream, fmt, frame)
         if events is not None:
             check_events(events)
@@ -240,7 +251,7 @@ def test_law_5_deep_nesting_is_a_fault_or_a_value(fmt: WireFormat, depth: int) -
     if answer is not None:
         assert answer.extensions == fmt.decode_response(fmt.encode_response(answer, [])).extensions
     _attempt(_decode_stream, fmt, b"data: " + body + b"\n\ndata: " + body + b"\n\ndata: [DONE]\n\n")
-    request, _ = _attempt(_decode_request, fmt, b'{"model":"m","messages":[],"x_deep":' + deep + b"}")
+    request, _ = _attempt(_decode_request, fmt, b'{"model":"m","messages":[],"input":[],"x_deep":' + deep + b"}")
     if request is not None:
         fmt.encode_request(request, [])
     assert (answer is None) == (request is None) == (depth > 512)

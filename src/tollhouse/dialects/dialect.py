@@ -1,7 +1,7 @@
 """Dialect: one published API as data and a few pure functions; `http` serves its routes."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -14,6 +14,7 @@ class Operation(enum.Enum):
     """What a route does."""
 
     CHAT = "chat"
+    COUNT_TOKENS = "count_tokens"
     MODELS = "models"
     HEALTH = "health"
     READY = "ready"
@@ -33,8 +34,13 @@ class Probes(Protocol):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One method and path of a dialect. `endpoint` is the path as the dialect's errors name it; `voice` speaks for
-    the routes that make calls, `probes` for HEALTH and READY; `public` ones need no key."""
+    """One method and path of a dialect.
+
+    `endpoint` is the path as the dialect's errors name it. `voice` speaks for the routes that make calls or count
+    tokens, also in faults found at the door; `probes` for HEALTH and READY. `public` ones need no key. `read_key` is
+    for a route that takes keys in other headers than the rest of its dialect. `no_websocket` marks a path that other
+    servers also offer as a WebSocket: a handshake there is answered 426, so that programs fall back to HTTP at once.
+    """
 
     method: str
     path: str
@@ -43,6 +49,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     voice: Voice | None = None
     probes: Probes | None = None
     public: bool = False
+    read_key: Callable[[Mapping[str, str]], str | None] | None = None
+    no_websocket: bool = False
 
 
 class Dialect(Wording, Protocol):

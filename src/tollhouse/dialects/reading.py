@@ -43,22 +43,27 @@ class Reader(Generic[T]):
         self._decode = msgspec.json.Decoder(request).decode
         self._choices = choices
 
-    def read(self, body: bytes) -> T:
-        """The request. Raises FaultError (invalid_request) naming the field that does not fit."""
+    def read(self, body: bytes | msgspec.Raw, where: str = "") -> T:
+        """The request, or the part of it that stands at the path `where`.
+
+        Raises FaultError (invalid_request) naming the field that does not fit.
+        """
         try:
             return self._decode(body)
         except msgspec.ValidationError as error:
-            raise self._misfit(str(error)) from None
+            raise self._misfit(str(error), where) from None
         except msgspec.DecodeError as error:
-            raise _malformed(body, str(error)) from None
+            raise _malformed(bytes(body), str(error)) from None
         except UnicodeDecodeError:
             raise invalid_request("The request body is not valid UTF-8. Send JSON encoded as UTF-8.") from None
         except RecursionError:
             raise invalid_request("The request body is nested too deeply. Send a flatter one.") from None
 
-    def _misfit(self, text: str) -> FaultError:
+    def _misfit(self, text: str, where: str) -> FaultError:
         found = _PATH.search(text)
         path = found["path"].split("[...]")[0].rstrip(".") if found else ""
+        if where:
+            path = f"{where}{path}" if path.startswith("[") or not path else f"{where}.{path}"
         missing = _MISSING.match(text)
         if missing:
             path = f"{path}.{missing['field']}" if path else missing["field"]

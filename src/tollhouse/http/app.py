@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import assert_never, cast
 
+import msgspec
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
 from tollhouse.catalog.entries import Catalog
@@ -19,6 +20,7 @@ from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.relay.call import Call, CallerGoneError, Voice, Worded
 
 _METRICS_PATH = b"/metrics"
+_UPGRADE = ((b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade"))
 _STOPPED = Fault(
     kind=FaultKind.BUSY,
     message="The gateway was stopped before it could answer; send the request again.",
@@ -31,7 +33,7 @@ class DoorApp:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._routes = RouteTable(door.dialects)
+        self._routes = RouteTable(door.dialects, None if door.count_tokens else Operation.COUNT_TOKENS)
         self._budget = BodyBudget(door.limits.max_bodies_bytes)
         self._proxies = TrustedProxies(door.trusted_proxies)
         self._lists: dict[str, tuple[Catalog, bytes]] = {}
@@ -67,7 +69,7 @@ class DoorApp:
         self._draining = True
 
     def word(self, path: str, fault: Fault, request_id: str) -> Worded:
-        """A fault in the words of the dialect that `path` belongs to, neutral ones when it belongs to none."""
+        """A fault in the words of whoever serves `path`, neutral ones when nobody does."""
         return self._routes.word(path, fault, request_id)
 
     async def _answer(self, scope: HTTPScope, exchange: Exchange) -> None:
@@ -85,15 +87,15 @@ class DoorApp:
             await self._serve(exchange, place)
         except FaultError as error:
             self._door.refused(place.dialect.name, error.fault.kind)
-            await exchange.reply(place.dialect.word(error.fault, exchange.request_id, place.route.endpoint))
+            await exchange.reply(place.wording.word(error.fault, exchange.request_id, place.route.endpoint))
 
     async def _serve(self, exchange: Exchange, place: Place) -> None:
         dialect, route = place.dialect, place.route
         if route.voice is not None:
-            await self._call(exchange, dialect, route, route.voice)
+            await self._call(exchange, place, route.voice)
             return
         if not route.public:
-            await self._door.authenticate(dialect.read_key(exchange.fields))
+            await self._door.authenticate(place.read_key(exchange.fields))
         match route.operation:
             case Operation.MODELS:
                 await exchange.reply(Worded(status=200, body=self._models(dialect)))
@@ -101,23 +103,23 @@ class DoorApp:
                 await exchange.reply(Worded(status=200, body=b"" if route.probes is None else route.probes.alive()))
             case Operation.READY:
                 await exchange.reply(await self._ready(route))
-            case Operation.CHAT:
+            case Operation.CHAT | Operation.COUNT_TOKENS:
                 raise TypeError(f"the route {route.path} makes calls but has no voice")
             case _:
                 assert_never(route.operation)
 
-    async def _call(self, exchange: Exchange, dialect: Dialect, route: Route, voice: Voice) -> None:
+    async def _call(self, exchange: Exchange, place: Place, voice: Voice) -> None:
         started_s, started_at_ms = time.monotonic(), time.time_ns() // 1_000_000
         fields = exchange.fields
         body = Body(exchange, self._budget, self._door.limits.max_body_bytes)
         body.check_length()
-        principal = await self._door.authenticate(dialect.read_key(exchange.fields))
+        principal = await self._door.authenticate(place.read_key(fields))
         body.check_encoding()
         try:
             call = Call(
                 request_id=exchange.request_id,
                 voice=voice,
-                endpoint=route.endpoint,
+                endpoint=place.route.endpoint,
                 principal=principal,
                 body=await body.read(),
                 headers=fields,
@@ -125,7 +127,10 @@ class DoorApp:
                 started_at_ms=started_at_ms,
                 client_request_id=clean_client_id(fields.get("x-request-id")),
             )
-            await self._door.handle(call, exchange)
+            if place.route.operation is Operation.COUNT_TOKENS and self._door.count_tokens is not None:
+                await exchange.reply(Worded(status=200, body=await self._door.count_tokens(call)))
+            else:
+                await self._door.handle(call, exchange)
         finally:
             body.release()
 
@@ -164,6 +169,10 @@ class DoorApp:
         elif methods is None and method in {"GET", "HEAD"}:
             await exchange.start(200, ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),))
             await exchange.end(self._door.metrics())
+        elif methods is not None and method == "GET" and _wants_websocket(exchange, methods):
+            worded = self._routes.word(path, _no_websocket(path, allowed), exchange.request_id)
+            # RFC 9110, 15.5.22: with 426 comes what to upgrade to, which is what is spoken already.
+            await exchange.reply(msgspec.structs.replace(worded, status=426), *_UPGRADE)
         else:
             await self._refuse(exchange, path, _wrong_method(method, path, allowed), (b"allow", allowed.encode()))
 
@@ -181,4 +190,18 @@ def _wrong_method(method: str, path: str, allowed: str) -> Fault:
         kind=FaultKind.METHOD_NOT_ALLOWED,
         source="client",
         message=f"{path[:200]} is not served with {method}; use {allowed}.",
+    )
+
+
+def _wants_websocket(exchange: Exchange, methods: Mapping[str, Place]) -> bool:
+    """Whether this is a WebSocket's handshake on a path that has to tell its program to fall back."""
+    wish = exchange.fields.get("upgrade", "").strip().lower()
+    return wish == "websocket" and any(place.route.no_websocket for place in methods.values())
+
+
+def _no_websocket(path: str, allowed: str) -> Fault:
+    return Fault(
+        kind=FaultKind.METHOD_NOT_ALLOWED,
+        source="client",
+        message=f"{path[:200]} is not served as a WebSocket; use {allowed} over HTTP.",
     )

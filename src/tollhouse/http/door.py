@@ -29,7 +29,9 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
 
     `authenticate` turns a key, None when the request has none, into its principal; raises FaultError (invalid_key,
     workspace_locked, books_unavailable). `handle` answers a call, whatever happens. `catalog` gives the snapshot of
-    the moment, the same object until it changes. `metrics` gives Prometheus' text. `refused` is told of requests that
+    the moment, the same object until it changes. `count_tokens` checks a request to count tokens by its voice's
+    `validate`, and gives the body of its answer (status 200); raises FaultError, which the voice words. Where it is
+    None, nothing is served on the routes for it. `metrics` gives Prometheus' text. `refused` is told of requests that
     never became a call, by dialect and reason.
     """
 
@@ -39,6 +41,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     catalog: Callable[[], Catalog]
     readiness: Callable[[], Awaitable[Readiness]]
     metrics: Callable[[], bytes]
+    count_tokens: Callable[[Call], Awaitable[bytes]] | None = None
     refused: Callable[[str, FaultKind], None] = _uncounted
     limits: Limits = Limits()
     cors: Cors | None = None

@@ -83,6 +83,7 @@ class DoorProtocol(HttpToolsProtocol):
         self._since_s = 0.0
         self._begun = False
         self._head_open = False
+        self._wish = ""
         self._refusal: Fault | None = None
         # Bytes of the read at hand; of the open head so far; of the body's framing since its last byte.
         self._read_bytes = 0
@@ -276,6 +277,8 @@ class DoorProtocol(HttpToolsProtocol):
 
     def _without_upgrade(self) -> bytes:
         """The head again, for a fresh parser: HTTP lets a server ignore the wish to change the protocol."""
+        wishes = [value.decode("latin-1") for name, value in self.headers if name == b"upgrade"]
+        self._wish = ", ".join(wishes)
         version = self.parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
         lines += [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
@@ -295,6 +298,8 @@ class DoorProtocol(HttpToolsProtocol):
             raise FaultError(_FULL)
         version = self.parser.get_http_version()
         fields = head.read_fields(headers, version)
+        if self._wish:
+            fields["upgrade"], self._wish = self._wish, ""
         raw_path, _, query = url.partition(b"?")
         path = raw_path.decode("ascii")
         state = self.app_state.copy()

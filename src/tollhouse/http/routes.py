@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from tollhouse.dialects.dialect import Dialect, Route
+from tollhouse.dialects.dialect import Dialect, Operation, Route
 from tollhouse.http.refusal import neutral
 from tollhouse.ir.fault import Fault
-from tollhouse.relay.call import Worded
+from tollhouse.relay.call import Worded, Wording
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -16,18 +16,34 @@ class Place(msgspec.Struct, frozen=True):
     dialect: Dialect
     route: Route
 
+    @property
+    def wording(self) -> Wording:
+        """Who words the faults of this route."""
+        return self.route.voice or self.dialect
+
+    def read_key(self, headers: Mapping[str, str]) -> str | None:
+        """The key that a request carries; header names are lower case."""
+        return (self.route.read_key or self.dialect.read_key)(headers)
+
 
 class RouteTable:
     """All routes of all dialects, by the path's bytes as sent: nothing is decoded or normalised, so no path has a
-    second spelling. HEAD is served wherever GET is."""
+    second spelling. HEAD is served wherever GET is. `without` is an operation whose routes are left out."""
 
-    def __init__(self, dialects: Sequence[Dialect]) -> None:
+    def __init__(self, dialects: Sequence[Dialect], without: Operation | None = None) -> None:
         self._places: dict[bytes, dict[str, Place]] = {}
+        self._roots = frozenset(root.rstrip("/") for dialect in dialects for root in dialect.roots)
+        speakers: dict[str, Wording] = {}
         for dialect in dialects:
+            speakers |= dict.fromkeys((root.rstrip("/") for root in dialect.roots), dialect)
             for route in dialect.routes:
-                self._add(Place(dialect, route))
-        roots = [(root.rstrip("/"), dialect) for dialect in dialects for root in dialect.roots]
-        self._roots = sorted(roots, key=lambda pair: -len(pair[0]))
+                place = Place(dialect, route)
+                if route.operation is not without:
+                    self._add(place)
+                if route.voice is not None or route.path not in speakers:
+                    speakers[route.path] = place.wording
+        # The longest path first: it knows best whose words are expected.
+        self._speakers = sorted(speakers.items(), key=lambda pair: -len(pair[0]))
 
     def _add(self, place: Place) -> None:
         route = place.route
@@ -44,14 +60,12 @@ class RouteTable:
 
     def is_root(self, path: str) -> bool:
         """Whether the path is a dialect's root, with or without a slash at its end."""
-        bare = path.removesuffix("/")
-        return any(bare == root for root, _ in self._roots)
+        return path.removesuffix("/") in self._roots
 
     def word(self, path: str, fault: Fault, request_id: str) -> Worded:
-        """A fault in the words of the dialect that `path` belongs to, neutral ones when it belongs to none."""
-        for root, dialect in self._roots:
-            if path == root or path.startswith(root + "/"):
-                return dialect.word(fault, request_id, path)
-        for place in self._places.get(path.encode("ascii", "replace"), {}).values():
-            return place.dialect.word(fault, request_id, path)
+        """A fault in the words of the route or the dialect that `path` belongs to or lies below, neutral ones when
+        there is none."""
+        for known, wording in self._speakers:
+            if path == known or path.startswith(known + "/"):
+                return wording.word(fault, request_id, path)
         return neutral(fault)

@@ -19,6 +19,7 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One call, whatever became of it. Times in Unix milliseconds, durations in ms, money in nano-USD.
 
     `status` is ok, refused, failed or aborted (the caller left); `error_code` is a fault kind, None when ok.
+    `losses` are paths that the translation could not carry over.
     `usage_source` says whether the provider reported the tokens or they were estimated.
     """
 
@@ -45,3 +46,4 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     first_byte_ms: int | None = None
     attempts: tuple[Attempt, ...] = ()
     client_request_id: str | None = None
+    losses: tuple[str, ...] = ()

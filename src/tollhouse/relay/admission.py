@@ -94,7 +94,7 @@ class Admission:
         call.voice.validate(call.body)
         wire_format = self._formats[call.voice.format_name]
         scan = wire_format.scan(call.body)
-        resolved = self._resolve(scan.peek.model, principal)
+        resolved = self.resolve(scan.peek.model, principal)
         model = resolved.model
         if not model.unpriced_allowed:
             field = unpriced_feature(model.price, scan.peek.paid)
@@ -114,7 +114,8 @@ class Admission:
         await self._ledger.hold(hold, invoicing=principal.invoicing)
         return Admitted(call=call, principal=principal, format=wire_format, scan=scan, resolved=resolved, hold=hold)
 
-    def _resolve(self, name: str, principal: Principal) -> Resolved:
+    def resolve(self, name: str, principal: Principal) -> Resolved:
+        """The model of this name, if the key may use it. Raises FaultError (unknown_model, model_not_allowed)."""
         resolved = self._catalog().resolve(name)
         if resolved is None:
             raise FaultError(

@@ -1,20 +1,24 @@
 """Attempts: asks one deployment after another until an answer begins."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from tollhouse.catalog.entries import Deployment
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
+from tollhouse.ir.loss import Loss
 from tollhouse.observe.record import Attempt
 from tollhouse.relay.admission import Admitted
+from tollhouse.relay.outgoing import OnLoss, Outgoing
 from tollhouse.routing.plan import Plan
 from tollhouse.upstream.auth import authorization
 from tollhouse.upstream.client import Upstream, UpstreamAnswer, UpstreamRequest
-from tollhouse.wire.format import AnswerPolicy
+from tollhouse.wire.format import AnswerPolicy, WireFormat
 from tollhouse.wire.pipe import Pipe, open_pipe
+from tollhouse.wire.translation import Made, open_translation
 
+_ON_LOSS_HEADER = "x-tollhouse-on-loss"
 _ERROR_BODY_BYTES = 64 * 1024
 _OWN_HEADERS = (("content-type", "application/json"), ("user-agent", "tollhouse"))
 
@@ -27,30 +31,51 @@ class Opened(msgspec.Struct, kw_only=True):
     pipe: Pipe
     first: bytes
     ended: bool
+    losses: list[Loss]
+    """What the translation has lost so far; a stream may add to it until its end."""
 
 
 class AttemptLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How long and how often one call may try."""
+    """How long and how often one call may try, and whether it may lose anything on the way."""
 
     attempts: int
     budget_s: float
+    on_loss: OnLoss = "report"
+
+
+class _Asking(msgspec.Struct, frozen=True):
+    """One call on its way out."""
+
+    admitted: Admitted
+    outgoing: Outgoing
+    policy: AnswerPolicy
 
 
 class Attempts:
     """Runs a `Plan`; every try leaves an `Attempt` in the trail."""
 
     def __init__(
-        self, upstream: Upstream, limits: AttemptLimits, clock_s: Callable[[], float], chance: Callable[[], float]
+        self,
+        upstream: Upstream,
+        formats: Mapping[str, WireFormat],
+        limits: AttemptLimits,
+        clock_s: Callable[[], float],
+        chance: Callable[[], float],
     ) -> None:
         self._upstream = upstream
+        self._formats = formats
         self._limits = limits
         self._clock_s = clock_s
         self._chance = chance
 
     async def open(self, admitted: Admitted, policy: AnswerPolicy, trail: list[Attempt]) -> Opened:
         """The first answer that begins well. Raises FaultError with the last fault when the plan ends without one."""
+        asked = admitted.call.headers.get(_ON_LOSS_HEADER, "").strip().lower()
+        on_loss: OnLoss = "reject" if asked == "reject" else self._limits.on_loss
+        outgoing = Outgoing(admitted, self._formats, on_loss)
+        asking = _Asking(admitted, outgoing, policy)
         plan = Plan(
-            admitted.resolved.model.deployments,
+            outgoing.order(admitted.resolved.model.deployments),
             attempts=self._limits.attempts,
             started_s=admitted.call.started_s,
             budget_s=self._limits.budget_s,
@@ -61,9 +86,9 @@ class Attempts:
             if planned.delay_s > 0:
                 await asyncio.sleep(planned.delay_s)
             started_s = self._clock_s()
-            request = self._request(admitted, planned.deployment)
+            request = self._request(asking, planned.deployment)
             try:
-                opened = await self._try(admitted, policy, planned.deployment, request)
+                opened = await self._try(asking, planned.deployment, request)
             except FaultError as error:
                 fault = msgspec.structs.replace(error.fault, provider=planned.deployment.provider.id)
                 status = fault.upstream_status or 0
@@ -79,32 +104,34 @@ class Attempts:
             fault = Fault(kind=FaultKind.PROVIDER_TIMEOUT, source="gateway", message=message)
         raise FaultError(fault)
 
-    def _request(self, admitted: Admitted, deployment: Deployment) -> UpstreamRequest:
+    def _request(self, asking: _Asking, deployment: Deployment) -> UpstreamRequest:
+        admitted, outgoing = asking.admitted, asking.outgoing
         provider = deployment.provider
-        scan = admitted.scan
-        changes = {name: value for name, value in admitted.call.voice.defaults().items() if name not in scan.fields}
-        changes["model"] = msgspec.Raw(msgspec.json.encode(admitted.resolved.upstream_model(deployment)))
-        headers = admitted.call.headers
-        forwarded = tuple((name, headers[name]) for name in admitted.format.forwarded_headers if name in headers)
-        accept = "text/event-stream" if scan.peek.stream else "application/json"
+        stream = admitted.scan.peek.stream
+        target = outgoing.format_of(deployment)
+        came = admitted.call.headers
+        # They are options of the caller's format: in another one they would mean nothing.
+        names = () if outgoing.is_translated(deployment) else target.forwarded_headers
+        forwarded = tuple((name, came[name]) for name in names if name in came)
+        accept = "text/event-stream" if stream else "application/json"
+        headers = (*_OWN_HEADERS, ("accept", accept), *forwarded, *provider.headers)
         return UpstreamRequest(
-            url=provider.base_url + admitted.format.path,
-            headers=(*_OWN_HEADERS, ("accept", accept), *forwarded, *provider.headers, *authorization(provider)),
-            body=admitted.format.rewrite(scan, changes, deployment.quirks),
+            url=provider.base_url + target.path,
+            headers=(*headers, *authorization(provider, headers)),
+            body=outgoing.body(deployment),
             timeouts=deployment.timeouts,
-            stream=scan.peek.stream,
+            stream=stream,
         )
 
-    async def _try(
-        self, admitted: Admitted, policy: AnswerPolicy, deployment: Deployment, request: UpstreamRequest
-    ) -> Opened:
+    async def _try(self, asking: _Asking, deployment: Deployment, request: UpstreamRequest) -> Opened:
+        source = asking.outgoing.format_of(deployment)
         answer = await self._upstream.send(request)
         try:
             if answer.status != 200:
                 body = await _read_at_most(answer, _ERROR_BODY_BYTES)
-                raise FaultError(admitted.format.decode_fault(answer.status, answer.headers, body))
-            await _refuse_other_content(admitted, answer)
-            pipe = open_pipe(admitted.format, policy, admitted.scan.peek)
+                raise FaultError(source.decode_fault(answer.status, answer.headers, body))
+            await _refuse_other_content(source, answer, stream=request.stream)
+            pipe, losses = _open(asking, deployment)
             first = b""
             ended = False
             while not first and not ended:
@@ -114,7 +141,7 @@ class Attempts:
         except BaseException:
             answer.close()
             raise
-        return Opened(deployment=deployment, answer=answer, pipe=pipe, first=first, ended=ended)
+        return Opened(deployment=deployment, answer=answer, pipe=pipe, first=first, ended=ended, losses=losses)
 
     def _attempt(
         self, deployment: Deployment, request: UpstreamRequest, outcome: str, status: int, started_s: float
@@ -129,13 +156,30 @@ class Attempts:
         )
 
 
-async def _refuse_other_content(admitted: Admitted, answer: UpstreamAnswer) -> None:
+def _open(asking: _Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
+    """The pipe for the deployment's answer, and the list to which it adds what it cannot carry over."""
+    admitted, outgoing, policy = asking.admitted, asking.outgoing, asking.policy
+    losses = list(outgoing.losses(deployment))
+    if not outgoing.is_translated(deployment):
+        return open_pipe(admitted.format, policy, admitted.scan.peek), losses
+    call = admitted.call
+    made = Made(
+        id=policy.answer_id or call.request_id,
+        created=call.started_at_ms // 1000,
+        creator=admitted.resolved.model.creator.slug,
+        losses=losses,
+    )
+    source = outgoing.format_of(deployment)
+    return open_translation(source, admitted.format, policy, admitted.scan.peek, made), losses
+
+
+async def _refuse_other_content(source: WireFormat, answer: UpstreamAnswer, *, stream: bool) -> None:
     """A 200 that is a web page, or one JSON body where a stream was asked for, is a failure in disguise."""
     content_type = next((value for name, value in answer.headers if name == "content-type"), "")
     kind = content_type.partition(";")[0].strip().lower()
-    if kind == "text/html" or (admitted.scan.peek.stream and kind == "application/json"):
+    if kind == "text/html" or (stream and kind == "application/json"):
         body = await _read_at_most(answer, _ERROR_BODY_BYTES)
-        raise FaultError(admitted.format.decode_fault(502, answer.headers, body))
+        raise FaultError(source.decode_fault(502, answer.headers, body))
 
 
 async def _read_at_most(answer: UpstreamAnswer, cap_bytes: int) -> bytes:

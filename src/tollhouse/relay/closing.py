@@ -146,6 +146,7 @@ class Closing:
             first_byte_ms=None if first_s is None else round((first_s - call.started_s) * 1000),
             attempts=tuple(progress.trail),
             client_request_id=call.client_request_id,
+            losses=tuple(dict.fromkeys(loss.path[:200] for loss in opened.losses))[:100] if opened else (),
         )
 
     def _report(self, progress: Progress, record: CallRecord) -> None:

@@ -1,9 +1,11 @@
 """Relay: the story of one call, from the door to the provider and back."""
 
 import asyncio
+import urllib.parse
 from collections.abc import Callable
 
 from tollhouse.ir.fault import Fault, FaultError
+from tollhouse.ir.loss import Loss
 from tollhouse.observe.logs import Log
 from tollhouse.relay.admission import Admission
 from tollhouse.relay.attempts import Attempts, Opened
@@ -11,6 +13,8 @@ from tollhouse.relay.call import Call, Caller, CallerGoneError, Headers
 from tollhouse.relay.closing import BROKEN, Closing, Progress
 from tollhouse.relay.departure import Departure
 
+_LOSS_HEADER = b"x-tollhouse-loss"
+_LOSS_HEADER_BYTES = 1024
 _JSON = (b"content-type", b"application/json")
 _STREAM: Headers = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -93,7 +97,9 @@ class Relay:
         await caller.end(opened.pipe.finish(answered))
 
     def _headers(self, progress: Progress) -> Headers:
-        return progress.call.voice.headers(progress.admitted.resolved.slug if progress.admitted else "")
+        own = progress.call.voice.headers(progress.admitted.resolved.slug if progress.admitted else "")
+        losses = _named(progress.opened.losses) if progress.opened else b""
+        return (*own, (_LOSS_HEADER, losses)) if losses else own
 
     async def _fail(self, progress: Progress, caller: Caller, fault: Fault, *, started: bool) -> None:
         """Tell the caller, in the words of his dialect: as an error answer, or as the stream's error frame."""
@@ -114,6 +120,15 @@ class Relay:
         """The caller has left, or the gateway is being stopped: charge what came, and keep the record."""
         if not progress.closed:
             await self._closing.give_up(progress, "aborted", None)
+
+
+def _named(losses: list[Loss]) -> bytes:
+    """Paths of what was lost, separated by commas. They may hold names of the caller's, so they are percent-encoded;
+    a list that is too long for a header ends in `...`: the record has it whole."""
+    text = ", ".join(dict.fromkeys(urllib.parse.quote(loss.path, safe="[]._-~:") for loss in losses))
+    if len(text) > _LOSS_HEADER_BYTES:
+        text = text[:_LOSS_HEADER_BYTES].rpartition(", ")[0] + ", ..."
+    return text.encode()
 
 
 async def _more(opened: Opened) -> bytes:

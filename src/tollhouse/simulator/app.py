@@ -11,10 +11,12 @@ from typing import Any, Final, cast
 import msgspec
 
 from tollhouse.simulator.answer import Question, compose
+from tollhouse.simulator.anthropic_messages import AnthropicMessages, AnthropicTokenCount
 from tollhouse.simulator.bodies import error_body
 from tollhouse.simulator.delivery import CallerGoneError, Delivery, Line, frames
 from tollhouse.simulator.format import Format, RequestError
 from tollhouse.simulator.openai_chat import OpenAIChat
+from tollhouse.simulator.openai_responses import OpenAIResponses
 from tollhouse.simulator.recorder import Arrival, Recorder
 from tollhouse.simulator.script import DEFAULT, Plan, Script, ScriptError, plan_from_json, plan_from_model
 
@@ -24,7 +26,12 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LINE_EXTENSION: Final = "tollhouse.simulator.line"
 CONTROL_HEADER: Final = "x-simulator-script"
-FORMATS: Final[tuple[Format, ...]] = (OpenAIChat(),)
+FORMATS: Final[tuple[Format, ...]] = (
+    OpenAIChat(),
+    OpenAIResponses(),
+    AnthropicMessages(),
+    AnthropicTokenCount(),
+)
 _RECORDER_PATH: Final = "/_simulator/requests"
 _MODELS: Final = ("echo", "script/text=200", "script/reasoning=20/text=50", "script/tools=2")
 _MAX_COUNTED: Final = 4096
@@ -140,7 +147,8 @@ async def _fail(delivery: Delivery, spoken: Format, script: Script, arrival: Arr
     elif script.html:
         content_type, text = error_body("html", status, "", spoken.error)
     else:
-        content_type, text = error_body(script.body, status, arrival.header("authorization") or "", spoken.error)
+        credential = arrival.header("authorization") or arrival.header("x-api-key") or ""
+        content_type, text = error_body(script.body, status, credential, spoken.error)
     if script.sse:
         await delivery.stream(status, [f"data: {text}\n\n".encode()])
     else:

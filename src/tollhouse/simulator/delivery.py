@@ -202,7 +202,7 @@ def frames(events: Iterable[Event], script: Script, error: str) -> Iterator[byte
     for number, event in enumerate(events):
         data = event.data
         if number == script.error_at:
-            yield (mark + _block(Event(error, event.name), script, newline)).encode()
+            yield (mark + _block(Event(error, event.name and "error"), script, newline)).encode()
             return
         if number == script.bad_json:
             data = data[: len(data) // 2]

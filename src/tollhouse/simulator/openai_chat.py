@@ -1,17 +1,16 @@
 """OpenAI chat completions as a provider speaks them, with the quirks of many providers on demand."""
 
-import json
-import math
-from collections.abc import Callable, Iterator
-from typing import Any, Final, cast
+from collections.abc import Iterator
+from typing import Final, cast
 
 from tollhouse.simulator import tokens
-from tollhouse.simulator.answer import Answer, Question, Tool, Usage
+from tollhouse.simulator.answer import Answer, Question, Tool
 from tollhouse.simulator.format import Event, RequestError
+from tollhouse.simulator.reading import Json, JsonObject, as_text, list_of, object_of, size_of
 from tollhouse.simulator.script import Script
+from tollhouse.simulator.usage import Counters, usage_report
 
-Json = Any
-JsonObject = dict[str, Any]
+_COUNTERS: Final = Counters(prompt="prompt_tokens", completion="completion_tokens")
 
 _ERROR_TYPES: Final = {
     401: ("invalid_request_error", "invalid_api_key"),
@@ -35,10 +34,10 @@ class OpenAIChat:
             raise RequestError("'messages' must be a list with at least one message")
         messages = [cast("JsonObject", m) for m in body["messages"] if isinstance(m, dict)]
         said = [_Said(message) for message in messages]
-        tools = [_tool(tool) for tool in _list(body.get("tools"))]
+        tools = [_tool(tool) for tool in list_of(body.get("tools"))]
         mode, schema = _response_format(body.get("response_format"))
         stop = body.get("stop")
-        prompt = sum(item.tokens for item in said) + sum(_size(tool) for tool in _list(body.get("tools")))
+        prompt = sum(item.tokens for item in said) + sum(size_of(tool) for tool in list_of(body.get("tools")))
         results = said[-1:] if said and said[-1].role == "tool" else []
         return Question(
             model=model,
@@ -52,10 +51,10 @@ class OpenAIChat:
             tool_choice=_tool_choice(body.get("tool_choice")),
             parallel=body.get("parallel_tool_calls") is not False,
             max_tokens=_limit(body),
-            stop=(stop,) if isinstance(stop, str) else tuple(s for s in _list(stop) if isinstance(s, str)),
+            stop=(stop,) if isinstance(stop, str) else tuple(s for s in list_of(stop) if isinstance(s, str)),
             choices=_choices(body.get("n")),
             stream=body.get("stream") is True,
-            include_usage=_object(body.get("stream_options")).get("include_usage") is True,
+            include_usage=object_of(body.get("stream_options")).get("include_usage") is True,
             json_mode=mode != "text",
             schema=schema,
             prompt_tokens=prompt,
@@ -66,8 +65,8 @@ class OpenAIChat:
         body = _head(answer, "chat.completion")
         body["choices"] = [_choice(answer, script, index) for index in range(answer.choices)]
         if script.usage != "none":
-            body["usage"] = _usage(answer.usage, script)
-        return _text(body)
+            body["usage"] = usage_report(answer.usage, script, _COUNTERS)
+        return as_text(body)
 
     def events(self, answer: Answer, question: Question, script: Script) -> Iterator[Event]:
         """The answer as `chat.completion.chunk`s and `[DONE]`.
@@ -84,8 +83,13 @@ class OpenAIChat:
 
     def error(self, status: int, message: str) -> str:
         """OpenAI's error object."""
-        kind, code = _ERROR_TYPES.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))
-        return _text({"error": {"message": message, "type": kind, "param": None, "code": code}})
+        return openai_error(status, message)
+
+
+def openai_error(status: int, message: str) -> str:
+    """An error as OpenAI words it, in all its formats."""
+    kind, code = _ERROR_TYPES.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))
+    return as_text({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
 class _Said:
@@ -94,13 +98,13 @@ class _Said:
     def __init__(self, message: JsonObject) -> None:
         self.role = str(message.get("role", ""))
         content = message.get("content")
-        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else _list(content)
-        parts = [_object(block) for block in blocks]
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list_of(content)
+        parts = [object_of(block) for block in blocks]
         kinds = [part.get("type") for part in parts]
         self.text = " ".join(str(part["text"]) for part in parts if isinstance(part.get("text"), str))
         self.images = kinds.count("image_url")
         self.files = kinds.count("file")
-        calls = sum(_size(call) for call in _list(message.get("tool_calls")))
+        calls = sum(size_of(call) for call in list_of(message.get("tool_calls")))
         self.tokens = tokens.MESSAGE_OVERHEAD + tokens.count(self.text) + self.images * tokens.IMAGE_TOKENS + calls
 
 
@@ -131,7 +135,7 @@ class _Chunks:
 
     def usage_only(self) -> Event:
         """The chunk that holds usage and no choice."""
-        return self._chunk([], {"usage": _usage(self.answer.usage, self.script)})
+        return self._chunk([], {"usage": usage_report(self.answer.usage, self.script, _COUNTERS)})
 
     def _choice(self, index: int) -> Iterator[Event]:
         script = self.script
@@ -165,10 +169,13 @@ class _Chunks:
     def _finish(self, index: int) -> Event:
         extra: JsonObject = {}
         if self.place == "choices":
-            extra["usage"] = _usage(self.answer.usage, self.script)
+            extra["usage"] = usage_report(self.answer.usage, self.script, _COUNTERS)
         elif self.place == "groq":
             # Groq, API reference: streamed usage under x_groq of the last chunk with a choice.
-            extra["x_groq"] = {"id": f"req_{self.answer.id}", "usage": _usage(self.answer.usage, self.script)}
+            extra["x_groq"] = {
+                "id": f"req_{self.answer.id}",
+                "usage": usage_report(self.answer.usage, self.script, _COUNTERS),
+            }
         return self._delta(index, {}, self.answer.finish, extra)
 
     def _delta(
@@ -180,11 +187,11 @@ class _Chunks:
         chunk = _head(self.answer, "chat.completion.chunk")
         chunk["choices"] = choices
         if self.place == "every":
-            chunk["usage"] = _usage(self.answer.usage, self.script)
+            chunk["usage"] = usage_report(self.answer.usage, self.script, _COUNTERS)
         elif self.asked and not self.silent:
             chunk["usage"] = None
         chunk.update(extra)
-        return Event(_text(chunk))
+        return Event(as_text(chunk))
 
 
 def _head(answer: Answer, kind: str) -> JsonObject:
@@ -217,95 +224,22 @@ def _choice(answer: Answer, script: Script, index: int) -> JsonObject:
     return {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
 
 
-def _usage(usage: Usage, script: Script) -> Json:
-    report: JsonObject = {
-        "prompt_tokens": usage.prompt,
-        "completion_tokens": usage.completion,
-        "total_tokens": usage.prompt + usage.completion,
-        "prompt_tokens_details": {"cached_tokens": usage.cached, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.reasoning,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }
-    if script.cost is not None:
-        report["cost"] = _number_or_text(script.cost)
-    change = _ODD_USAGE.get(script.usage)
-    return report if change is None else change(report)
-
-
-def _number_or_text(text: str) -> Json:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _counts(change: Callable[[int], Json]) -> Callable[[JsonObject], JsonObject]:
-    def changed(report: JsonObject) -> JsonObject:
-        counted = ("prompt_tokens", "completion_tokens", "total_tokens")
-        return {**report, **{name: change(report[name]) for name in counted}}
-
-    return changed
-
-
-def _cached_over(report: JsonObject) -> JsonObject:
-    return {**report, "prompt_tokens_details": {"cached_tokens": report["prompt_tokens"] + 1000}}
-
-
-# The odd reports of `usage=…`, each from the honest one.
-_ODD_USAGE: Final[dict[str, Callable[[JsonObject], Json]]] = {
-    "null": lambda _: None,
-    "negative": _counts(lambda count: -count - 1),
-    "huge": _counts(lambda _: 2**63),
-    "string": _counts(str),
-    "float": _counts(lambda count: count + 0.5),
-    "nan": _counts(lambda _: math.nan),
-    "zero": _counts(lambda _: 0),
-    "cached_over": _cached_over,
-    "total_mismatch": lambda report: {**report, "total_tokens": report["total_tokens"] + 7},
-    "partial": lambda report: {"prompt_tokens": report["prompt_tokens"]},
-}
-
-
-def _text(body: Json) -> str:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-
-
-def _list(value: Json) -> list[Json]:
-    return [item for item in cast("list[Json]", value) if isinstance(item, (dict, str))] if _is_list(value) else []
-
-
-def _is_list(value: Json) -> bool:
-    return isinstance(value, list)
-
-
-def _object(value: Json) -> JsonObject:
-    return cast("JsonObject", value) if isinstance(value, dict) else {}
-
-
-def _size(value: Json) -> int:
-    return tokens.count(_text(value))
-
-
 def _tool(tool: Json) -> Tool | None:
-    function = _object(_object(tool).get("function"))
+    function = object_of(object_of(tool).get("function"))
     name = function.get("name")
     return Tool(name=name, schema=function.get("parameters")) if isinstance(name, str) else None
 
 
 def _tool_choice(choice: Json) -> str:
-    name = _object(_object(choice).get("function")).get("name")
+    name = object_of(object_of(choice).get("function")).get("name")
     if isinstance(name, str):
         return name
     return choice if isinstance(choice, str) else "auto"
 
 
 def _response_format(value: Json) -> tuple[str, Json]:
-    wanted = _object(value)
-    return str(wanted.get("type", "text")), _object(wanted.get("json_schema")).get("schema")
+    wanted = object_of(value)
+    return str(wanted.get("type", "text")), object_of(wanted.get("json_schema")).get("schema")
 
 
 def _limit(body: JsonObject) -> int | None:

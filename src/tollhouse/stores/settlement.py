@@ -21,11 +21,12 @@ _TRANSFER_WIDTH = 9
 _REQUEST_COLUMNS = (
     "id, started_at_ms, finished_at_ms, workspace_id, key_id, dialect, format, model, provider, upstream_model, "
     "stream, status, error_code, finish_reason, prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, "
-    "usage_source, cost_nano_usd, first_byte_ms, attempts, client_request_id"
+    "usage_source, cost_nano_usd, first_byte_ms, attempts, client_request_id, losses"
 )
-_REQUEST_WIDTH = 23
+_REQUEST_WIDTH = 24
 
 _encode_json = msgspec.json.Encoder().encode
+_decode_losses = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_attempts = msgspec.json.Decoder(tuple[Attempt, ...]).decode
 
 
@@ -84,6 +85,7 @@ def _record_values(record: CallRecord, cost: int) -> Values:
         record.first_byte_ms,
         _encode_json(record.attempts).decode() if record.attempts else "[]",
         record.client_request_id,
+        _encode_json(record.losses).decode() if record.losses else "[]",
     )
 
 
@@ -129,4 +131,5 @@ def record_of(row: Sequence[object]) -> CallRecord:
     values: dict[str, object] = dict(zip(_REQUEST_COLUMNS.split(", "), row, strict=True))
     values["stream"] = bool(values["stream"])
     values["attempts"] = _decode_attempts(str(values["attempts"]))
+    values["losses"] = _decode_losses(str(values["losses"]))
     return msgspec.convert(values, CallRecord)

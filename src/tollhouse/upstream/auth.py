@@ -1,10 +1,31 @@
 """How a provider's key is sent: one function per scheme."""
 
+from collections.abc import Iterable
+
 from tollhouse.catalog.entries import Provider
 
+ANTHROPIC_VERSION = "2023-06-01"
+"""The version of the Messages API where the caller names none; the only one in use (docs "Versions", 2026-11)."""
 
-def authorization(provider: Provider) -> tuple[tuple[str, str], ...]:
-    """Headers that sign a call to `provider` (RFC 6750, bearer); none for a provider without a key."""
+_Headers = tuple[tuple[str, str], ...]
+
+
+def authorization(provider: Provider, sent: Iterable[tuple[str, str]] = ()) -> _Headers:
+    """Headers that sign a call to `provider`, in the way of its format; `sent` are the headers that it has already."""
+    if provider.format == "anthropic_messages":
+        return _anthropic(provider, {name.lower() for name, _ in sent})
+    return _bearer(provider)
+
+
+def _bearer(provider: Provider) -> _Headers:
+    """RFC 6750; nothing for a provider without a key."""
     if provider.api_key is None:
         return ()
     return (("authorization", f"Bearer {provider.api_key}"),)
+
+
+def _anthropic(provider: Provider, sent: set[str]) -> _Headers:
+    """The key in a header of its own, and the required version (docs "API overview", 2026-11)."""
+    version = () if "anthropic-version" in sent else (("anthropic-version", ANTHROPIC_VERSION),)
+    key = () if provider.api_key is None else (("x-api-key", provider.api_key),)
+    return (*version, *key)

@@ -106,6 +106,8 @@ class WireFormat(Protocol):
     name: str
     path: str
     """Appended to a provider's base URL."""
+    needs_output_limit: bool
+    """Whether a request must say how many tokens an answer may have."""
     forwarded_headers: frozenset[str]
     """Request headers (lower case) that belong to the format and are handed on to a provider of the same format."""
 
@@ -137,8 +139,8 @@ class WireFormat(Protocol):
         """A fresh decoder for one stream."""
         ...
 
-    def stream_encoder(self) -> StreamEncoder:
-        """A fresh encoder for one stream."""
+    def stream_encoder(self, losses: list[Loss] | None = None) -> StreamEncoder:
+        """A fresh encoder for one stream; it appends to `losses` what this format cannot say."""
         ...
 
     def pipe(self, policy: AnswerPolicy, peek: Peek) -> "Pipe":

@@ -10,10 +10,10 @@ _MERGE_DEPTH = 8
 class Losses:
     """Where an encoder notes what its format cannot say."""
 
-    __slots__ = ("_format", "_losses")
+    __slots__ = ("_losses", "format_name")
 
     def __init__(self, format_name: str, losses: list[Loss]) -> None:
-        self._format = format_name
+        self.format_name = format_name
         self._losses = losses
 
     def note(self, path: str, why: str) -> None:
@@ -23,16 +23,16 @@ class Losses:
     def drop(self, path: str, value: object) -> None:
         """Note that `value`, if there is one, has no place in the format."""
         if value is not None and value is not False and value not in ("", ()):
-            self._losses.append(Loss(path, f"{self._format} has no such field"))
+            self._losses.append(Loss(path, f"{self.format_name} has no such field"))
 
     def restore(self, encoded: dict[str, object], extensions: Extensions, path: str) -> None:
         """Write the leftovers of this format into `encoded`, which keeps what it has; others' are lost."""
         for name, fields in extensions.items():
-            if name == self._format:
+            if name == self.format_name:
                 _fill(encoded, fields, _MERGE_DEPTH)
             else:
                 for key in fields:
-                    self.note(f"{path}.{key}" if path else key, f"{self._format} has no such field")
+                    self.note(f"{path}.{key}" if path else key, f"{self.format_name} has no such field")
 
 
 def kept(format_name: str, rest: dict[str, object]) -> Extensions:

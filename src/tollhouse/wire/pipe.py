@@ -10,13 +10,25 @@ class Pipe(Protocol):
     """The relay's only view of an answer. `feed` never returns a terminal frame: the relay settles first, then sends
     what `finish` returns. For an answer that is no stream, `feed` returns nothing and `finish` the whole body."""
 
-    usage: Usage | None
-    """As the provider reported it; None until then, or for good."""
-    received_bytes: int
-    """About how many UTF-8 bytes of text, reasoning and tool arguments have been received."""
-    has_content: bool
-    """Whether bytes returned so far hold generated content: after that no other deployment may answer."""
-    finish_reason: str | None
+    @property
+    def usage(self) -> Usage | None:
+        """As the provider reported it; None until then, or for good."""
+        ...
+
+    @property
+    def received_bytes(self) -> int:
+        """About how many UTF-8 bytes of text, reasoning and tool arguments have been received."""
+        ...
+
+    @property
+    def has_content(self) -> bool:
+        """Whether bytes returned so far hold generated content: after that no other deployment may answer."""
+        ...
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the model stopped, as the caller sees it."""
+        ...
 
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller. Raises FaultError on an error frame, garbled or oversized input."""

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollhouse.ir.usage import Usage
-from tollhouse.wire.openai_chat.usage import decode_usage, encode_usage, usd_number
+from tollhouse.wire.counters import usd_number
+from tollhouse.wire.openai_chat.usage import decode_usage, encode_usage
 
 BASE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 

@@ -1,4 +1,4 @@
-"""HyperInfer's error envelope: OpenAI's, with sixteen stable codes."""
+"""HyperInfer's verdict on every fault, with sixteen stable codes, in the envelope of the OpenAI formats."""
 
 from typing import Final, assert_never
 
@@ -44,12 +44,12 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HyperInferWording:
-    """HyperInfer's words for every fault (behaviour.md 2.8 and D10)."""
+    """HyperInfer's words where no format, or one of OpenAI's, is spoken."""
 
     def word(self, fault: Fault, request_id: str, endpoint: str, attempts: tuple[Attempt, ...] = ()) -> Worded:
         """The one wording of `fault`."""
         del endpoint, attempts  # not part of HyperInfer's envelope
-        status, code, message = _verdict(fault, request_id)
+        status, code, message = verdict(fault, request_id)
         error = OpenAIError(
             message=message,
             type=_error_class(status),
@@ -60,8 +60,8 @@ class HyperInferWording:
         return Worded(status, msgspec.json.encode(Envelope(error=error)), retry_headers(fault))
 
 
-def _verdict(fault: Fault, request_id: str) -> tuple[int, str, str]:
-    """Status, code and message."""
+def verdict(fault: Fault, request_id: str) -> tuple[int, str, str]:
+    """Status, code and message, the same in every format's envelope (behaviour.md 2.8 and D10)."""
     kind = fault.kind
     match kind:
         case (

@@ -1,4 +1,4 @@
-"""HyperInfer's routes, keys, probes and voice."""
+"""HyperInfer's routes, keys and probes."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -6,43 +6,25 @@ from typing import Final
 import msgspec
 
 from tollhouse.catalog.entries import Catalog
-from tollhouse.dialects.credentials import bearer_key
+from tollhouse.dialects.credentials import bearer_key, named_key
 from tollhouse.dialects.dialect import Operation, Route
 from tollhouse.dialects.hyperinfer.errors import HyperInferWording
 from tollhouse.dialects.hyperinfer.listing import model_list
-from tollhouse.dialects.hyperinfer.schema import check_chat
-from tollhouse.relay.call import Headers
-from tollhouse.wire.format import AnswerPolicy, Peek
+from tollhouse.dialects.hyperinfer.voices import (
+    HyperInferChat,
+    HyperInferCount,
+    HyperInferMessages,
+    HyperInferResponses,
+)
+from tollhouse.relay.call import Voice
 
 _CHAT: Final = "/api/v1/chat/completions"
+_RESPONSES: Final = "/api/v1/responses"
+_MESSAGES: Final = "/api/v1/messages"
+_COUNT: Final = "/api/v1/messages/count_tokens"
 _MODELS: Final = "/api/v1/models"
 _HEALTHZ: Final = "/healthz"
 _READYZ: Final = "/readyz"
-
-
-class HyperInferChat(HyperInferWording):
-    """The voice of a chat call: the contract's own ids, frames, usage and cost, whatever the provider sends."""
-
-    dialect = "hyperinfer"
-    format_name = "openai_chat"
-
-    def validate(self, body: bytes) -> None:
-        """Check a request body against the contract. Raises FaultError (invalid_request)."""
-        check_chat(body)
-
-    def defaults(self) -> Mapping[str, msgspec.Raw]:
-        """None: the provider's own defaults hold."""
-        return {}
-
-    def policy(self, request_id: str, slug: str, asked: Peek) -> AnswerPolicy:
-        """The `gen-` id, the resolved model, and usage with its cost, asked for or not."""
-        del asked
-        return AnswerPolicy(answer_id=f"gen-{request_id}", model=slug, usage_always=True, cost=True, tidy=True)
-
-    def headers(self, slug: str) -> Headers:
-        """None of its own."""
-        del slug
-        return ()
 
 
 class Checks(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +55,25 @@ class HyperInferProbes:
         return msgspec.json.encode(Readiness(status=status, checks=checks))
 
 
+def _messages_key(headers: Mapping[str, str]) -> str | None:
+    """Bearer, or `x-api-key`, which an Anthropic SDK sends unless it is told otherwise (behaviour.md D2).
+
+    Bearer counts first: that SDK sends both when it finds a key of Anthropic's own in the environment beside the
+    token that it was given for this gateway.
+    """
+    return bearer_key(headers) or named_key(headers, "x-api-key")
+
+
+def _call(path: str, voice: Voice, *, no_websocket: bool = False) -> Route:
+    return Route(
+        method="POST", path=path, operation=Operation.CHAT, endpoint=path, voice=voice, no_websocket=no_websocket
+    )
+
+
+def _messages(path: str, operation: Operation, voice: Voice) -> Route:
+    return Route(method="POST", path=path, operation=operation, endpoint=path, voice=voice, read_key=_messages_key)
+
+
 def _probe(path: str, operation: Operation) -> Route:
     return Route(method="GET", path=path, operation=operation, endpoint=path, probes=HyperInferProbes(), public=True)
 
@@ -83,14 +84,17 @@ class HyperInfer(HyperInferWording):
     name = "hyperinfer"
     roots: tuple[str, ...] = ("/api", "/api/v1", _HEALTHZ, _READYZ)
     routes: tuple[Route, ...] = (
-        Route(method="POST", path=_CHAT, operation=Operation.CHAT, endpoint=_CHAT, voice=HyperInferChat()),
+        _call(_CHAT, HyperInferChat()),
+        _call(_RESPONSES, HyperInferResponses(), no_websocket=True),
+        _messages(_MESSAGES, Operation.CHAT, HyperInferMessages()),
+        _messages(_COUNT, Operation.COUNT_TOKENS, HyperInferCount()),
         Route(method="GET", path=_MODELS, operation=Operation.MODELS, endpoint=_MODELS, public=True),
         _probe(_HEALTHZ, Operation.HEALTH),
         _probe(_READYZ, Operation.READY),
     )
 
     def read_key(self, headers: Mapping[str, str]) -> str | None:
-        """Bearer only."""
+        """Bearer only, but for the routes of Messages."""
         return bearer_key(headers)
 
     def models(self, catalog: Catalog) -> bytes:

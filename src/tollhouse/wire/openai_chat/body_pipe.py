@@ -5,10 +5,10 @@ from typing import cast
 import msgspec
 
 from tollhouse.ir.usage import Usage
+from tollhouse.wire.collecting import MAX_BODY_BYTES, Collector
 from tollhouse.wire.format import Answered, AnswerPolicy
 from tollhouse.wire.openai_chat.chunk import (
     Plain,
-    broken,
     calls_tools,
     choices_of,
     find_usage,
@@ -29,8 +29,6 @@ from tollhouse.wire.openai_chat.tidying import (
 from tollhouse.wire.openai_chat.usage import encode_usage
 from tollhouse.wire.scan import join_object
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
-
 _NULL = msgspec.Raw(b"null")
 
 
@@ -43,24 +41,18 @@ class BodyPipe:
         self.has_content = False
         self.finish_reason: str | None = None
         self._policy = policy
-        self._max_body_bytes = max_body_bytes
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._collector = Collector(max_body_bytes)
         self._body = b""
         self._answer: Plain = {}
 
     def feed(self, data: bytes) -> bytes:
         """Nothing yet. Raises FaultError (provider_unavailable) above the cap."""
-        self._size += len(data)
-        if self._size > self._max_body_bytes:
-            raise broken(f"The provider's answer is larger than {self._max_body_bytes} bytes.")
-        self._parts.append(data)
+        self._collector.add(data)
         return b""
 
     def close(self) -> bytes:
         """Nothing yet. Raises FaultError when the body is no chat completion, or an error in disguise."""
-        self._body = b"".join(self._parts)
-        self._parts.clear()
+        self._body = self._collector.take()
         self._answer = read_answer(self._body)
         _, self.usage = find_usage(self._answer)
         for number, choice in enumerate(choices_of(self._answer)):

@@ -7,8 +7,8 @@ import msgspec
 
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.usage import Usage
-from tollhouse.wire.openai_chat.fault import decode_stream_fault
 from tollhouse.wire.openai_chat.usage import decode_usage
+from tollhouse.wire.openai_fault import decode_stream_fault
 
 Plain = dict[str, object]
 

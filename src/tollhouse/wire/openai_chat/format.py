@@ -11,7 +11,6 @@ from tollhouse.ir.response import ChatResponse
 from tollhouse.wire.format import AnswerPolicy, Peek, Scan
 from tollhouse.wire.framing import sse_frame
 from tollhouse.wire.openai_chat.body_pipe import BodyPipe
-from tollhouse.wire.openai_chat.fault import decode_fault
 from tollhouse.wire.openai_chat.passthrough import Passthrough, Patched
 from tollhouse.wire.openai_chat.peek import peek_fields
 from tollhouse.wire.openai_chat.request import decode_request, encode_request
@@ -20,6 +19,7 @@ from tollhouse.wire.openai_chat.rewrite import rewrite_request
 from tollhouse.wire.openai_chat.stream_decode import ChatStreamDecoder
 from tollhouse.wire.openai_chat.stream_encode import ChatStreamEncoder
 from tollhouse.wire.openai_chat.tidy import Tidy
+from tollhouse.wire.openai_fault import decode_fault
 from tollhouse.wire.pipe import Pipe
 from tollhouse.wire.quirks import Quirks
 from tollhouse.wire.scan import scan_object
@@ -32,6 +32,7 @@ class OpenAIChat:
 
     name = "openai_chat"
     path = "/chat/completions"
+    needs_output_limit = False
     forwarded_headers = frozenset({"openai-beta"})
 
     def scan(self, body: bytes) -> Scan:
@@ -63,9 +64,9 @@ class OpenAIChat:
         """A fresh decoder for one stream."""
         return ChatStreamDecoder()
 
-    def stream_encoder(self) -> ChatStreamEncoder:
-        """A fresh encoder for one stream."""
-        return ChatStreamEncoder()
+    def stream_encoder(self, losses: list[Loss] | None = None) -> ChatStreamEncoder:
+        """A fresh encoder for one stream; it appends to `losses` what this format cannot say."""
+        return ChatStreamEncoder(losses)
 
     def pipe(self, policy: AnswerPolicy, peek: Peek) -> Pipe:
         """Verbatim when the policy names nothing that could differ, tidy when it asks for that, else patched."""

@@ -107,7 +107,10 @@ def encode_messages(messages: Sequence[Message], losses: Losses) -> list[object]
         if message.role == "tool":
             encoded += _encode_tool_messages(message, path, losses)
         elif message.role == "assistant":
-            encoded.append(_encode_assistant(message, path, losses))
+            answered = _encode_assistant(message, path, losses)
+            # Providers refuse a turn in which nothing is said: one whose parts are all lost is left out.
+            if not message.parts or answered != {"role": "assistant", "content": None}:
+                encoded.append(answered)
         else:
             fields: dict[str, object] = {"role": message.role}
             fields["content"] = encode_content(_numbered(message.parts, path), losses) or ""

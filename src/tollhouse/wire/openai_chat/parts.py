@@ -1,10 +1,7 @@
 """Content parts of Chat Completions, in both directions: text, refusals, images, files, sound."""
 
-import base64
-
 from tollhouse.ir.parts import (
     AudioPart,
-    CacheControl,
     FilePart,
     ImagePart,
     MediaData,
@@ -21,8 +18,10 @@ from tollhouse.ir.parts import (
     ToolResultPart,
 )
 from tollhouse.ir.plain import is_array, is_object
+from tollhouse.wire.breakpoints import decode_cache_control, encode_cache_control
 from tollhouse.wire.fields import Fields
 from tollhouse.wire.leftovers import Losses, kept
+from tollhouse.wire.media import decode_file_data, decode_url, encode_text_url, encode_url
 
 NAME = "openai_chat"
 THINKING_FORM = "thinking"
@@ -50,27 +49,6 @@ def decode_content_part(fields: Fields) -> Part:
             raise fields.missing("type", "the kind of the part, such as text")
         case _:
             return OpaquePart(format=NAME, value={"type": kind, **fields.rest()})
-
-
-def decode_cache_control(fields: Fields) -> CacheControl | None:
-    """A cache breakpoint, as OpenRouter takes it on parts and tools (docs "Prompt caching", November 2026)."""
-    control = fields.child("cache_control")
-    if control is None:
-        return None
-    return CacheControl(type=control.text("type") or "ephemeral", ttl=control.text("ttl"), said_in=NAME)
-
-
-def encode_cache_control(control: CacheControl | None, path: str, losses: Losses) -> dict[str, object]:
-    """The field that a part or tool with a breakpoint of this format has; nothing for one without."""
-    if control is None:
-        return {}
-    if control.said_in != NAME:
-        losses.note(f"{path}.cache_control", "most providers of openai_chat cache by themselves and refuse breakpoints")
-        return {}
-    value: dict[str, object] = {"type": control.type}
-    if control.ttl is not None:
-        value["ttl"] = control.ttl
-    return {"cache_control": value}
 
 
 def encode_content_part(part: Part, path: str, losses: Losses) -> dict[str, object] | None:
@@ -106,7 +84,7 @@ def _encode_media(part: ImagePart | FilePart | AudioPart) -> dict[str, object] |
     """None for media that this format takes in another way only."""
     match part:
         case ImagePart():
-            url = _encode_url(part.source)
+            url = encode_url(part.source)
             detail: dict[str, object] = {} if part.detail is None else {"detail": part.detail}
             return None if url is None else {"type": "image_url", "image_url": {"url": url, **detail}}
         case FilePart():
@@ -126,7 +104,7 @@ def plain_text(member: dict[str, object]) -> str | None:
 
 def _decode_text(fields: Fields) -> TextPart:
     text = _required_text(fields, "text")
-    control = decode_cache_control(fields)
+    control = decode_cache_control(fields, NAME)
     return TextPart(text=text, cache_control=control, extensions=kept(NAME, fields.rest()))
 
 
@@ -150,8 +128,8 @@ def _decode_image(fields: Fields) -> ImagePart:
     if url is None:
         raise image.missing("url", "a URL or a data: URL")
     detail = image.text("detail")
-    control = decode_cache_control(fields)
-    source = _decode_url(url)
+    control = decode_cache_control(fields, NAME)
+    source = decode_url(url)
     return ImagePart(source=source, detail=detail, cache_control=control, extensions=kept(NAME, fields.rest()))
 
 
@@ -161,8 +139,7 @@ def _decode_file(fields: Fields) -> FilePart:
         raise fields.missing("file", "an object with file_data, file_url or file_id")
     source: MediaSource
     if (data := file.text("file_data")) is not None:
-        decoded = _decode_url(data)
-        source = decoded if isinstance(decoded, MediaData) or "://" in data else MediaData(data=data)
+        source = decode_file_data(data)
     elif (url := file.text("file_url")) is not None:
         source = MediaUrl(url=url)
     elif (file_id := file.text("file_id")) is not None:
@@ -170,7 +147,7 @@ def _decode_file(fields: Fields) -> FilePart:
     else:
         raise file.missing("file_data", "the file's data (or give file_url or file_id)")
     filename = file.text("filename")
-    control = decode_cache_control(fields)
+    control = decode_cache_control(fields, NAME)
     return FilePart(source=source, filename=filename, cache_control=control, extensions=kept(NAME, fields.rest()))
 
 
@@ -182,7 +159,7 @@ def _decode_audio(fields: Fields) -> AudioPart:
     if data is None:
         raise audio.missing("data", "base64 text")
     name = audio.text("format")
-    control = decode_cache_control(fields)
+    control = decode_cache_control(fields, NAME)
     source = MediaData(data=data, media_type=None if name is None else f"audio/{name}")
     return AudioPart(source=source, cache_control=control, extensions=kept(NAME, fields.rest()))
 
@@ -202,23 +179,6 @@ def _decode_thinking(fields: Fields) -> ReasoningPart | None:
     return ReasoningPart(text="".join(text), form=THINKING_FORM, extensions=kept(NAME, fields.rest()))
 
 
-def _decode_url(url: str) -> MediaUrl | MediaData:
-    head, comma, data = url.partition(",")
-    if comma and head[:5].lower() == "data:" and head.lower().endswith(";base64"):
-        return MediaData(data=data, media_type=head[5:-7])
-    return MediaUrl(url=url)
-
-
-def _encode_url(source: MediaSource) -> str | None:
-    match source:
-        case MediaUrl():
-            return source.url
-        case MediaData():
-            return f"data:{source.media_type or ''};base64,{source.data}"
-        case _:
-            return None
-
-
 def _encode_file(part: FilePart) -> dict[str, object]:
     file: dict[str, object] = {} if part.filename is None else {"filename": part.filename}
     match part.source:
@@ -227,10 +187,9 @@ def _encode_file(part: FilePart) -> dict[str, object]:
         case MediaData(media_type=None):
             file["file_data"] = part.source.data
         case MediaData():
-            file["file_data"] = _encode_url(part.source)
+            file["file_data"] = encode_url(part.source)
         case MediaText():
-            text = base64.b64encode(part.source.text.encode()).decode()
-            file["file_data"] = f"data:{part.source.media_type};base64,{text}"
+            file["file_data"] = encode_text_url(part.source)
         case MediaId():
             file["file_id"] = part.source.id
     return file

@@ -1,22 +1,16 @@
 """Peek: the few facts of a Chat Completions request that are needed before it is forwarded."""
 
-import re
 from collections.abc import Iterable, Mapping
-from typing import TypeVar, cast
+from typing import cast
 
 import msgspec
 
-from tollhouse.ir.fault import FaultError, invalid_request
+from tollhouse.ir.fault import invalid_request
 from tollhouse.wire.format import Peek
+from tollhouse.wire.peeking import FREE_TIERS, MAX_OUTPUT_LIMIT, may_hold, read_field, read_integer
 
-MAX_OUTPUT_LIMIT = 2**31 - 1
 MAX_CHOICES = 128
 
-_T = TypeVar("_T")
-_INTEGER = re.compile(rb"-?[0-9]{1,18}")
-# An ASCII letter or underscore that somebody took the trouble to escape: the plain search would miss it.
-_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
-_FREE_TIERS = frozenset({"auto", "default"})
 _PLAIN_TOOLS = frozenset({"function", "custom"})
 
 
@@ -41,18 +35,18 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
 
     An explicit null counts as absent. Of the two output limits, the newer name wins.
     """
-    model = _read(fields, "model", _text_decoder, "a string")
+    model = read_field(fields, "model", _text_decoder, "a string")
     if not model:
         raise invalid_request("'model' is required: name the model to call as a string.", "model")
-    older = _integer(fields, "max_tokens", MAX_OUTPUT_LIMIT)
-    newer = _integer(fields, "max_completion_tokens", MAX_OUTPUT_LIMIT)
-    options = _read(fields, "stream_options", _options_decoder, "an object with include_usage as true or false")
-    tools: list[_Tool] = _read(fields, "tools", _tools_decoder, "an array of objects, each with a type") or []
+    older = read_integer(fields, "max_tokens", MAX_OUTPUT_LIMIT)
+    newer = read_integer(fields, "max_completion_tokens", MAX_OUTPUT_LIMIT)
+    options = read_field(fields, "stream_options", _options_decoder, "an object with include_usage as true or false")
+    tools: list[_Tool] = read_field(fields, "tools", _tools_decoder, "an array of objects, each with a type") or []
     return Peek(
         model=model,
-        stream=_read(fields, "stream", _flag_decoder, "true or false") or False,
+        stream=read_field(fields, "stream", _flag_decoder, "true or false") or False,
         output_limit=older if newer is None else newer,
-        choices=_integer(fields, "n", MAX_CHOICES) or 1,
+        choices=read_integer(fields, "n", MAX_CHOICES) or 1,
         wants_usage=options is not None and options.include_usage is True,
         has_tools=bool(tools),
         paid=tuple(dict.fromkeys(_paid(fields, tools))),
@@ -61,12 +55,12 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
 
 def _paid(fields: Mapping[str, msgspec.Raw], tools: list[_Tool]) -> Iterable[tuple[str, str]]:
     """(field, price name) of whatever costs extra."""
-    tier = _read(fields, "service_tier", _text_decoder, "a string")
-    if tier is not None and tier not in _FREE_TIERS:
+    tier = read_field(fields, "service_tier", _text_decoder, "a string")
+    if tier is not None and tier not in FREE_TIERS:
         yield "service_tier", f"service_tier:{tier}"
-    if _read(fields, "web_search_options", _object_decoder, "an object") is not None:
+    if read_field(fields, "web_search_options", _object_decoder, "an object") is not None:
         yield "web_search_options", "tool:web_search"
-    if "audio" in (_read(fields, "modalities", _texts_decoder, "an array of strings") or ()):
+    if "audio" in (read_field(fields, "modalities", _texts_decoder, "an array of strings") or ()):
         yield "modalities", "audio_output"
     if _has_audio_parts(fields.get("messages")):
         yield "messages", "audio_input"
@@ -80,17 +74,12 @@ def _has_audio_parts(messages: msgspec.Raw | None) -> bool:
     if messages is None:
         return False
     raw = bytes(messages)
-    # rfind is three times as fast here as a search from the front (measured on CPython 3.11, 100 KB).
-    if raw.rfind(b'"input_audio"') < 0 and not _has_escaped_letters(raw):
+    if not may_hold(raw, b'"input_audio"'):
         return False
     decoded: object = msgspec.json.decode(raw)
     return any(
         part.get("type") == "input_audio" for message in _objects(decoded) for part in _objects(message.get("content"))
     )
-
-
-def _has_escaped_letters(raw: bytes) -> bool:
-    return b"\\" in raw and raw.rfind(b"\\u00") >= 0 and _ESCAPED_LETTER.search(raw) is not None
 
 
 def _objects(value: object) -> Iterable[dict[str, object]]:
@@ -99,30 +88,3 @@ def _objects(value: object) -> Iterable[dict[str, object]]:
         for item in cast("list[object]", value):
             if isinstance(item, dict):
                 yield cast("dict[str, object]", item)
-
-
-def _read(fields: Mapping[str, msgspec.Raw], name: str, decoder: msgspec.json.Decoder[_T], wanted: str) -> _T | None:
-    raw = fields.get(name)
-    if raw is None:
-        return None
-    try:
-        return decoder.decode(raw)
-    except msgspec.DecodeError:
-        raise _refusal(name, wanted) from None
-
-
-def _integer(fields: Mapping[str, msgspec.Raw], name: str, highest: int) -> int | None:
-    """A whole number from 1 to `highest`; huge ones are never computed with."""
-    raw = fields.get(name)
-    if raw is None:
-        return None
-    text = bytes(raw)
-    if text == b"null":
-        return None
-    if _INTEGER.fullmatch(text) is None or not 1 <= (value := int(text)) <= highest:
-        raise _refusal(name, f"a whole number from 1 to {highest}")
-    return value
-
-
-def _refusal(name: str, wanted: str) -> FaultError:
-    return invalid_request(f"'{name}' must be {wanted}.", name)

@@ -7,6 +7,7 @@ import msgspec
 from tollhouse.ir.fault import invalid_request
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest, ReasoningSetting, ResponseFormat, Sampling
+from tollhouse.wire.effort import encode_effort
 from tollhouse.wire.fields import Fields, parse, render
 from tollhouse.wire.leftovers import Losses, kept
 from tollhouse.wire.openai_chat.messages import decode_messages, encode_messages
@@ -14,9 +15,6 @@ from tollhouse.wire.openai_chat.parts import NAME
 from tollhouse.wire.openai_chat.tools import decode_tool, decode_tool_choice, encode_tool_choice, encode_tools
 
 _FORMAT_TYPES = ("text", "json_object", "json_schema")
-
-# (most tokens of budget, the effort that stands for it); above the last one it is "high".
-_EFFORT_OF_BUDGET = ((2048, "low"), (8192, "medium"))
 
 
 def decode_request(fields: Mapping[str, msgspec.Raw]) -> ChatRequest:
@@ -178,20 +176,10 @@ def _encode_response_format(wanted: ResponseFormat | None) -> dict[str, object] 
 
 
 def _encode_reasoning(setting: ReasoningSetting | None, losses: Losses) -> str | None:
-    """The effort; a budget is bent to the effort nearest to it."""
     if setting is None:
         return None
     losses.drop("reasoning.summary", setting.summary)
-    if setting.mode == "disabled":
-        losses.note("reasoning.mode", "openai_chat has no switch that turns reasoning off for every model")
-        return None
-    budget = setting.budget_tokens
-    if budget is None or setting.effort is not None:
-        losses.drop("reasoning.budget_tokens", budget)
-        return setting.effort
-    effort = next((name for limit, name in _EFFORT_OF_BUDGET if budget <= limit), "high")
-    losses.note("reasoning.budget_tokens", f"openai_chat knows no budget; sent as reasoning_effort {effort}")
-    return effort
+    return encode_effort(setting, losses)
 
 
 def _present(**values: object) -> dict[str, object]:

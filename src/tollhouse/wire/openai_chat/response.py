@@ -19,13 +19,13 @@ from tollhouse.wire.openai_chat.citations import (
     encode_logprobs,
     is_blank,
 )
-from tollhouse.wire.openai_chat.fault import decode_stream_fault
 from tollhouse.wire.openai_chat.finish import decode_finish, encode_finish
 from tollhouse.wire.openai_chat.messages import encode_answer_parts
 from tollhouse.wire.openai_chat.parts import NAME, THINKING_FORM, decode_content_part, encode_content_part, plain_text
 from tollhouse.wire.openai_chat.reasoning import decode_reasoning, is_empty
 from tollhouse.wire.openai_chat.tools import decode_tool_call
 from tollhouse.wire.openai_chat.usage import encode_usage
+from tollhouse.wire.openai_fault import decode_stream_fault
 
 
 def decode_response(body: bytes) -> ChatResponse:

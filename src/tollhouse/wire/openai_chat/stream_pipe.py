@@ -18,10 +18,10 @@ from tollhouse.wire.openai_chat.chunk import (
     part_of,
     read_chunk,
 )
-from tollhouse.wire.openai_chat.fault import decode_stream_fault
 from tollhouse.wire.openai_chat.finish import decode_finish
 from tollhouse.wire.openai_chat.template import BACKSLASH, NO_TEMPLATE, QUOTE, learn_template
 from tollhouse.wire.openai_chat.usage import encode_usage
+from tollhouse.wire.openai_fault import decode_stream_fault
 from tollhouse.wire.scan import join_object
 
 DONE = b"data: [DONE]\n\n"

@@ -6,9 +6,10 @@ from typing import assert_never
 from tollhouse.ir.parts import ToolCallPart
 from tollhouse.ir.plain import is_array, is_object
 from tollhouse.ir.request import CustomTool, FunctionTool, ProviderTool, ToolChoice, ToolSpec
+from tollhouse.wire.breakpoints import decode_cache_control, encode_cache_control
 from tollhouse.wire.fields import Fields
 from tollhouse.wire.leftovers import Losses, kept
-from tollhouse.wire.openai_chat.parts import NAME, decode_cache_control, encode_cache_control
+from tollhouse.wire.openai_chat.parts import NAME
 
 
 def decode_tool(value: object, path: str) -> ToolSpec:
@@ -32,7 +33,7 @@ def decode_tool(value: object, path: str) -> ToolSpec:
         description=function.text("description"),
         parameters=function.plain("parameters"),
         strict=function.boolean("strict"),
-        cache_control=decode_cache_control(fields),
+        cache_control=decode_cache_control(fields, NAME),
         extensions=kept(NAME, fields.rest()),
     )
 
@@ -46,7 +47,7 @@ def _decode_custom_tool(fields: Fields) -> CustomTool:
         name=name,
         description=custom.text("description"),
         grammar=custom.plain("format"),
-        cache_control=decode_cache_control(fields),
+        cache_control=decode_cache_control(fields, NAME),
         extensions=kept(NAME, fields.rest()),
     )
 
@@ -146,7 +147,7 @@ def decode_tool_call(fields: Fields) -> ToolCallPart | None:
         name=name,
         arguments=inner.text(key) or "",
         kind="custom" if key == "input" else "function",
-        cache_control=decode_cache_control(fields),
+        cache_control=decode_cache_control(fields, NAME),
         extensions=kept(NAME, fields.rest()),
     )
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollhouse.ir.fault import Fault, FaultKind
-from tollhouse.wire.openai_chat.fault import MAX_MESSAGE_CHARS, decode_fault, redact, retry_after
+from tollhouse.wire.openai_fault import decode_fault
+from tollhouse.wire.provider_faults import MAX_MESSAGE_CHARS, redact, retry_after
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 

@@ -20,8 +20,10 @@ from tollhouse.dialects.fields import (
     check_metadata,
     is_absent,
 )
+from tollhouse.dialects.hyperinfer.plugins import PLUGIN_IDS, Plugins
+from tollhouse.dialects.members import missing
 from tollhouse.dialects.reading import Reader
-from tollhouse.ir.fault import FaultError, invalid_request
+from tollhouse.ir.fault import invalid_request
 
 
 class ImageUrl(msgspec.Struct, gc=False):
@@ -41,11 +43,12 @@ class File(msgspec.Struct, gc=False):
 
 
 class Part(msgspec.Struct, gc=False):
-    """One content part: text, image_url or file, each with the field of its name; other types pass."""
+    """One content part: text, image_url or file, each with the field of its name; other types pass. Mistral's own
+    clients send the URL of an image as a bare string."""
 
     type: str
     text: str | None = None
-    image_url: ImageUrl | None = None
+    image_url: ImageUrl | str | None = None
     file: File | None = None
 
 
@@ -88,9 +91,9 @@ class Function(msgspec.Struct, gc=False):
 
 
 class Tool(msgspec.Struct, gc=False):
-    """One tool; types other than function pass."""
+    """One tool; types other than function pass, and so does one without a type, as Mistral's own clients send."""
 
-    type: str
+    type: str | None = None
     function: Function | None = None
 
 
@@ -101,9 +104,9 @@ class NamedFunction(msgspec.Struct, gc=False):
 
 
 class ToolChoice(msgspec.Struct, gc=False):
-    """A named tool; types other than function pass."""
+    """A named tool; types other than function pass, and so does one without a type."""
 
-    type: str
+    type: str | None = None
     function: NamedFunction | None = None
 
 
@@ -128,13 +131,6 @@ class StreamOptions(msgspec.Struct, gc=False):
     include_usage: bool | None = None
 
 
-class Plugin(msgspec.Struct, gc=False):
-    """One server tool."""
-
-    id: Literal["web_search", "web_fetch", "pdf", "datetime", "image"]
-    events: bool | None = None
-
-
 class ChatRequest(msgspec.Struct, gc=False):
     """The body of a chat call. `n` and `metadata` are not in the contract; they are bounded as OpenAI's API does."""
 
@@ -151,7 +147,7 @@ class ChatRequest(msgspec.Struct, gc=False):
     reasoning_effort: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    plugins: Annotated[list[Plugin], msgspec.Meta(max_length=MAX_TOOLS)] | None = None
+    plugins: Plugins | None = None
     hi_tool_events: bool | None = None
     user: UserId | None = None
     n: Choices | None = None
@@ -163,7 +159,7 @@ _READER: Final = Reader(
     {
         "role": "system, developer, user, assistant or tool",
         "type": "text, json_object or json_schema",
-        "id": "web_search, web_fetch, pdf, datetime or image",
+        "id": PLUGIN_IDS,
     },
 )
 
@@ -179,7 +175,7 @@ def check_chat(body: bytes) -> None:
     _check_tools(request.tools or ())
     choice = request.tool_choice
     if isinstance(choice, ToolChoice) and choice.type == "function" and choice.function is None:
-        raise _required("tool_choice.function")
+        raise missing("tool_choice.function")
     if not is_absent(request.metadata):
         check_metadata(request.metadata)
 
@@ -192,13 +188,13 @@ def _check_parts(parts: Sequence[Part], where: str) -> None:
             or (kind == "image_url" and part.image_url is None)
             or (kind == "file" and part.file is None)
         ):
-            raise _required(f"{where}[{index}].{kind}")
+            raise missing(f"{where}[{index}].{kind}")
 
 
 def _check_calls(calls: Sequence[ToolCall], where: str) -> None:
     for index, call in enumerate(calls):
         if call.type == "function" and call.function is None:
-            raise _required(f"{where}[{index}].function")
+            raise missing(f"{where}[{index}].function")
 
 
 def _check_tools(tools: Sequence[Tool]) -> None:
@@ -206,12 +202,8 @@ def _check_tools(tools: Sequence[Tool]) -> None:
         if tool.type != "function":
             continue
         if tool.function is None:
-            raise _required(f"tools[{index}].function")
+            raise missing(f"tools[{index}].function")
         parameters = tool.function.parameters
         if not is_absent(parameters) and not bytes(parameters).startswith(b"{"):
             param = f"tools[{index}].function.parameters"
             raise invalid_request(f"`{param}` must be an object: a JSON schema.", param)
-
-
-def _required(param: str) -> FaultError:
-    return invalid_request(f"`{param}` is required, but the request does not have it.", param)

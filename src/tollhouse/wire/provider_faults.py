@@ -1,4 +1,4 @@
-"""Faults of Chat Completions providers: error bodies of every shape to one Fault, safe to show."""
+"""Faults of providers, whatever the format: error bodies of every shape to one Fault, safe to show."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ _BY_STATUS = {
 }
 
 
-class _Told(msgspec.Struct, frozen=True):
+class Told(msgspec.Struct, frozen=True):
     """What an error body says, whatever its shape."""
 
     message: str = ""
@@ -77,13 +77,12 @@ class _Told(msgspec.Struct, frozen=True):
     param: str | None = None
 
 
-def decode_fault(status: int, headers: Sequence[tuple[str, str]], body: bytes, now: datetime | None = None) -> Fault:
-    """What a provider's answer of `status` >= 400 means; never raises.
+def fault_of(status: int, headers: Sequence[tuple[str, str]], told: Told, now: datetime | None = None) -> Fault:
+    """What an answer of `status` >= 400 that tells so much means.
 
     Only what blames the caller's request is passed on in the provider's words, with keys, URLs and account names
     taken out. `now` is needed to read a Retry-After that is a date; without it such a date is ignored.
     """
-    told = _read(body)
     kind, message = _judge(status, told)
     retry_after_s = None
     if kind in (FaultKind.PROVIDER_RATE_LIMIT, FaultKind.PROVIDER_OVERLOADED, FaultKind.PROVIDER_UNAVAILABLE):
@@ -98,16 +97,6 @@ def decode_fault(status: int, headers: Sequence[tuple[str, str]], body: bytes, n
         upstream_code=told.code or told.kind or None,
         detail=redact(told.message) or None,
     )
-
-
-def decode_stream_fault(error: object) -> Fault:
-    """What an error object in the middle of a stream, or in a body with status 200, means."""
-    body = msgspec.json.encode({"error": error})
-    code = cast("dict[str, object]", error).get("code") if isinstance(error, dict) else None
-    if isinstance(code, str) and code.isdecimal() and len(code) == 3:
-        code = int(code)
-    status = code if type(code) is int and 400 <= code <= 599 else _status_of(_read(body))
-    return msgspec.structs.replace(decode_fault(status, (), body), upstream_status=status)
 
 
 def redact(message: str) -> str:
@@ -133,11 +122,11 @@ def retry_after(headers: Sequence[tuple[str, str]], now: datetime | None = None)
     return min(max((when - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
 
 
-def _judge(status: int, told: _Told) -> tuple[FaultKind, str]:
+def _judge(status: int, told: Told) -> tuple[FaultKind, str]:
     words = f"{told.code} {told.kind} {told.message}"
     if status == 403 and _FILTER.search(words):
         return FaultKind.CONTENT_FILTER, redact(told.message) or _REFUSED
-    if status == 429 and (_OUR_QUOTA.search(f"{told.code} {told.kind}") or "your current quota" in told.message):
+    if status in (400, 429) and (_OUR_QUOTA.search(f"{told.code} {told.kind}") or "your current quota" in told.message):
         return FaultKind.PROVIDER_UNAVAILABLE, _QUOTA
     if status in _BY_STATUS:
         return _BY_STATUS[status]
@@ -155,7 +144,7 @@ def _blame(words: str) -> FaultKind:
     return FaultKind.INVALID_REQUEST
 
 
-def _status_of(told: _Told) -> int:
+def status_of(told: Told) -> int:
     """The status that an error inside of a 200 would have had."""
     words = f"{told.code} {told.kind}".lower()
     for mark, status in (
@@ -171,29 +160,32 @@ def _status_of(told: _Told) -> int:
         ("content_filter", 400),
         ("invalid_request", 400),
         ("insufficient_quota", 402),
+        ("billing", 402),
+        ("not_found", 404),
+        ("too_large", 413),
     ):
         if mark in words:
             return status
     return 502
 
 
-def _read(body: bytes) -> _Told:
+def read_error(body: bytes) -> Told:
     """Find message, code, type and param; HTML and other prose count as no message."""
     try:
         value: object = msgspec.json.decode(body[:_MAX_BODY_BYTES])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _Told()
+        return Told()
     # Google's OpenAI-compatible endpoint answers a list of one error object (recorded 2025).
     if isinstance(value, list) and value:
         value = cast("list[object]", value)[0]
     if not isinstance(value, dict):
-        return _Told(message=value) if isinstance(value, str) else _Told()
+        return Told(message=value) if isinstance(value, str) else Told()
     outer = cast("dict[str, object]", value)
     error = outer.get("error")
     inner = cast("dict[str, object]", error) if isinstance(error, dict) else outer
     message = _text(inner.get("message")) or _text(outer.get("error")) or _message(outer)
     param = inner.get("param")
-    return _Told(
+    return Told(
         message=message,
         code=_code(inner),
         kind=_text(inner.get("type"))[:_MAX_CODE_CHARS] or _text(inner.get("status"))[:_MAX_CODE_CHARS],

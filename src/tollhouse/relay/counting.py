@@ -1,0 +1,85 @@
+"""Counting: how many tokens a request would have, by the provider's own count where it has one."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tollhouse.catalog.entries import Deployment, Resolved
+from tollhouse.ir.fault import Fault, FaultError, FaultKind
+from tollhouse.relay.admission import Admission
+from tollhouse.relay.call import Call
+from tollhouse.tokens.bounds import likely_prompt_tokens
+from tollhouse.upstream.auth import authorization
+from tollhouse.upstream.client import Upstream, UpstreamRequest
+from tollhouse.wire.format import Scan, WireFormat
+
+_PATH = "/count_tokens"
+_MAX_ANSWER_BYTES = 64 * 1024
+
+
+class Count(msgspec.Struct):
+    """The answer; a provider's further fields are not ours to promise."""
+
+    input_tokens: int
+
+
+class Counting:
+    """Answers requests to count tokens; they cost nothing and leave no record."""
+
+    def __init__(self, admission: Admission, upstream: Upstream, formats: Mapping[str, WireFormat]) -> None:
+        self._admission = admission
+        self._upstream = upstream
+        self._formats = formats
+
+    async def count(self, call: Call) -> bytes:
+        """The body of the answer. Raises FaultError: invalid_request, unknown_model, model_not_allowed, and what a
+        provider refuses of the request. A provider that cannot count, or cannot be reached, is stood in for by an
+        estimate from the size of the request."""
+        call.voice.validate(call.body)
+        wire_format = self._formats[call.voice.format_name]
+        scan = wire_format.scan(call.body)
+        if call.principal is None:
+            raise FaultError(Fault(kind=FaultKind.INVALID_KEY, source="client", message="The API key is missing."))
+        resolved = self._admission.resolve(scan.peek.model, call.principal)
+        for deployment in resolved.model.deployments:
+            if deployment.provider.format == wire_format.name:
+                counted = await self._asked(call, wire_format, scan, resolved, deployment)
+                if counted is not None:
+                    return counted
+        return msgspec.json.encode(Count(input_tokens=likely_prompt_tokens(call.body)))
+
+    async def _asked(
+        self, call: Call, wire_format: WireFormat, scan: Scan, resolved: Resolved, deployment: Deployment
+    ) -> bytes | None:
+        provider = deployment.provider
+        came = call.headers
+        forwarded = tuple((name, came[name]) for name in wire_format.forwarded_headers if name in came)
+        headers = (("content-type", "application/json"), ("accept", "application/json"), *forwarded, *provider.headers)
+        model = msgspec.Raw(msgspec.json.encode(resolved.upstream_model(deployment)))
+        request = UpstreamRequest(
+            url=provider.base_url + wire_format.path + _PATH,
+            headers=(*headers, *authorization(provider, headers)),
+            body=wire_format.rewrite(scan, {"model": model}, deployment.quirks),
+            timeouts=deployment.timeouts,
+            stream=False,
+        )
+        try:
+            status, body = await self._exchange(request)
+            if status == 200:
+                return msgspec.json.encode(msgspec.json.decode(body, type=Count))
+        except (FaultError, msgspec.DecodeError):
+            return None
+        fault = wire_format.decode_fault(status, (), body)
+        if fault.kind in (FaultKind.INVALID_REQUEST, FaultKind.CONTEXT_LENGTH):
+            raise FaultError(msgspec.structs.replace(fault, provider=provider.id))
+        return None
+
+    async def _exchange(self, request: UpstreamRequest) -> tuple[int, bytes]:
+        answer = await self._upstream.send(request)
+        try:
+            body = b""
+            while len(body) < _MAX_ANSWER_BYTES and (data := await answer.read()):
+                body += data
+            return answer.status, body
+        finally:
+            answer.close()

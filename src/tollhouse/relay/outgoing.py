@@ -1,0 +1,106 @@
+"""Outgoing: the caller's request as each deployment gets it, in the deployment's own format."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from tollhouse.catalog.entries import Deployment
+from tollhouse.ir.fault import invalid_request
+from tollhouse.ir.loss import Loss
+from tollhouse.ir.request import ChatRequest
+from tollhouse.relay.admission import Admitted
+from tollhouse.wire.envelope import MARK, request_taken_back
+from tollhouse.wire.format import WireFormat
+
+OnLoss = Literal["report", "reject"]
+
+_MARK = MARK.encode()
+_NAMED_LOSSES = 20
+
+
+class Outgoing:
+    """One call's request for any deployment; what does not depend on the deployment is made once per format.
+
+    A deployment of the caller's own format gets his very bytes but for the fields that must change. Any other gets a
+    translation, and so does everybody when the request holds reasoning in an envelope of ours.
+    """
+
+    def __init__(self, admitted: Admitted, formats: Mapping[str, WireFormat], on_loss: OnLoss) -> None:
+        self._admitted = admitted
+        self._formats = formats
+        self._on_loss = on_loss
+        self._sealed = _MARK in admitted.call.body
+        self._request: ChatRequest | None = None
+        self._encoded: dict[str, tuple[ChatRequest, tuple[Loss, ...]]] = {}
+
+    def format_of(self, deployment: Deployment) -> WireFormat:
+        """The format that the deployment speaks."""
+        return self._formats[deployment.provider.format]
+
+    def is_translated(self, deployment: Deployment) -> bool:
+        """Whether answers of the deployment have to be translated back."""
+        return deployment.provider.format != self._admitted.format.name
+
+    def losses(self, deployment: Deployment) -> tuple[Loss, ...]:
+        """What the deployment's format cannot say of the request."""
+        if not self._sealed and not self.is_translated(deployment):
+            return ()
+        return self._translated(deployment)[1]
+
+    def order(self, deployments: Sequence[Deployment]) -> list[Deployment]:
+        """The deployments to ask, those that lose nothing first; among equals the order stays.
+
+        Raises FaultError (invalid_request) when each of them would lose something and losses are to be refused, or
+        when several answers are asked for and only a translation could give them.
+        """
+        formats = {deployment.provider.format for deployment in deployments}
+        if formats == {self._admitted.format.name} and not self._sealed:
+            return list(deployments)
+        able = [one for one in deployments if self._admitted.scan.peek.choices == 1 or not self.is_translated(one)]
+        if not able:
+            raise invalid_request(
+                "n must be 1 for this model: its provider speaks a format with one answer per call. Send n calls.", "n"
+            )
+        if len(formats) == 1 and self._on_loss == "report":
+            return able
+        sound = [one for one in able if not self.losses(one)]
+        if sound or self._on_loss == "report":
+            lossy = [one for one in able if one not in sound] if self._on_loss == "report" else []
+            return [msgspec.structs.replace(one, order=position) for position, one in enumerate([*sound, *lossy])]
+        named = [loss.path for loss in self.losses(able[0])][:_NAMED_LOSSES]
+        raise invalid_request(
+            f"The model's provider speaks a format that cannot say: {', '.join(named)}. "
+            "Leave that out, choose another model, or allow losses.",
+            named[0],
+        )
+
+    def body(self, deployment: Deployment) -> bytes:
+        """The body that the deployment is sent."""
+        admitted = self._admitted
+        model = admitted.resolved.upstream_model(deployment)
+        if self._sealed or self.is_translated(deployment):
+            target = self.format_of(deployment)
+            request = msgspec.structs.replace(self._translated(deployment)[0], model=model)
+            return target.rewrite(target.scan(target.encode_request(request, [])), {}, deployment.quirks)
+        fields = admitted.scan.fields
+        changes = {name: value for name, value in admitted.call.voice.defaults().items() if name not in fields}
+        changes["model"] = msgspec.Raw(msgspec.json.encode(model))
+        return admitted.format.rewrite(admitted.scan, changes, deployment.quirks)
+
+    def _translated(self, deployment: Deployment) -> tuple[ChatRequest, tuple[Loss, ...]]:
+        name = deployment.provider.format
+        known = self._encoded.get(name)
+        if known is not None:
+            return known
+        if self._request is None:
+            self._request = self._admitted.format.decode_request(self._admitted.scan)
+        losses: list[Loss] = []
+        model = self._admitted.resolved.model
+        request = request_taken_back(self._request, model.creator.slug, name, losses)
+        target = self._formats[name]
+        if request.output_limit is None and target.needs_output_limit:
+            request = msgspec.structs.replace(request, output_limit=model.max_output_tokens or None)
+        target.encode_request(request, losses)
+        self._encoded[name] = (request, tuple(losses))
+        return self._encoded[name]

@@ -1,0 +1,75 @@
+"""Usage reports as OpenAI's formats have them, honest ones and odd ones."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from tollhouse.simulator.answer import Usage
+from tollhouse.simulator.reading import Json, JsonObject
+from tollhouse.simulator.script import Script
+
+
+class Counters(msgspec.Struct, frozen=True):
+    """What a format calls the two counts; the objects with details are called after them."""
+
+    prompt: str
+    completion: str
+
+
+def usage_report(usage: Usage, script: Script, names: Counters) -> Json:
+    """The `usage` of an answer, as the script wants it."""
+    report: JsonObject = {
+        names.prompt: usage.prompt,
+        names.completion: usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        f"{names.prompt}_details": {"cached_tokens": usage.cached, "audio_tokens": 0},
+        f"{names.completion}_details": {
+            "reasoning_tokens": usage.reasoning,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+    if script.cost is not None:
+        report["cost"] = _number_or_text(script.cost)
+    change = _ODD_USAGE.get(script.usage)
+    return report if change is None else change(report, names)
+
+
+def _number_or_text(text: str) -> Json:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+_Change = Callable[[JsonObject, Counters], Any]
+
+
+def _counts(change: Callable[[int], Json]) -> _Change:
+    def changed(report: JsonObject, names: Counters) -> JsonObject:
+        counted = (names.prompt, names.completion, "total_tokens")
+        return {**report, **{name: change(report[name]) for name in counted}}
+
+    return changed
+
+
+def _cached_over(report: JsonObject, names: Counters) -> JsonObject:
+    return {**report, f"{names.prompt}_details": {"cached_tokens": report[names.prompt] + 1000}}
+
+
+# The odd reports of `usage=…`, each from the honest one.
+_ODD_USAGE: Final[dict[str, _Change]] = {
+    "null": lambda _, __: None,
+    "negative": _counts(lambda count: -count - 1),
+    "huge": _counts(lambda _: 2**63),
+    "string": _counts(str),
+    "float": _counts(lambda count: count + 0.5),
+    "nan": _counts(lambda _: math.nan),
+    "zero": _counts(lambda _: 0),
+    "cached_over": _cached_over,
+    "total_mismatch": lambda report, _: {**report, "total_tokens": report["total_tokens"] + 7},
+    "partial": lambda report, names: {names.prompt: report[names.prompt]},
+}

@@ -1,0 +1,1 @@
+"""Anthropic Messages: requests, answers, streams, usage and errors of this format and nothing else."""

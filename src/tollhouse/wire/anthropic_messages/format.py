@@ -1,0 +1,85 @@
+"""AnthropicMessages: the Messages format as one object."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tollhouse.ir.fault import Fault
+from tollhouse.ir.loss import Loss
+from tollhouse.ir.request import ChatRequest
+from tollhouse.ir.response import ChatResponse
+from tollhouse.wire.anthropic_messages.body_pipe import MessagesBodyPipe
+from tollhouse.wire.anthropic_messages.fault import decode_fault
+from tollhouse.wire.anthropic_messages.names import NAME
+from tollhouse.wire.anthropic_messages.peek import peek_fields
+from tollhouse.wire.anthropic_messages.request import RequestOptions, decode_request, encode_request
+from tollhouse.wire.anthropic_messages.response import decode_response, encode_response
+from tollhouse.wire.anthropic_messages.stream_decode import MessagesStreamDecoder
+from tollhouse.wire.anthropic_messages.stream_encode import MessagesStreamEncoder
+from tollhouse.wire.anthropic_messages.stream_pipe import MessagesStreamPipe
+from tollhouse.wire.format import AnswerPolicy, Peek, Scan
+from tollhouse.wire.framing import sse_frame
+from tollhouse.wire.pipe import Pipe
+from tollhouse.wire.quirks import Quirks
+from tollhouse.wire.scan import join_object, scan_object
+
+
+class AnthropicMessages:
+    """Messages, as Anthropic published it.
+
+    `options` say what a translated request depends on besides itself, such as its default output limit.
+    """
+
+    name = NAME
+    path = "/messages"
+    needs_output_limit = True
+    forwarded_headers = frozenset({"anthropic-version", "anthropic-beta"})
+
+    def __init__(self, options: RequestOptions | None = None) -> None:
+        self._options = RequestOptions() if options is None else options
+
+    def scan(self, body: bytes) -> Scan:
+        """Cut a request body and peek into it. Raises FaultError (invalid_request)."""
+        fields = scan_object(body)
+        return Scan(fields, peek_fields(fields), len(body))
+
+    def rewrite(self, scan: Scan, changes: Mapping[str, msgspec.Raw], quirks: Quirks) -> bytes:
+        """The body for a provider of the same format: no quirk is known that would change it."""
+        del quirks
+        return join_object({**scan.fields, **changes})
+
+    def decode_request(self, scan: Scan) -> ChatRequest:
+        """Raises FaultError (invalid_request) naming the field that does not fit."""
+        return decode_request(scan.fields)
+
+    def encode_request(self, request: ChatRequest, losses: list[Loss]) -> bytes:
+        """Appends to `losses` what this format cannot say."""
+        return encode_request(request, losses, self._options)
+
+    def decode_response(self, body: bytes) -> ChatResponse:
+        """Raises FaultError (provider_unavailable) when the body is no answer of this format."""
+        return decode_response(body)
+
+    def encode_response(self, response: ChatResponse, losses: list[Loss]) -> bytes:
+        """The whole body of an answer."""
+        return encode_response(response, losses)
+
+    def stream_decoder(self) -> MessagesStreamDecoder:
+        """A fresh decoder for one stream."""
+        return MessagesStreamDecoder()
+
+    def stream_encoder(self, losses: list[Loss] | None = None) -> MessagesStreamEncoder:
+        """A fresh encoder for one stream; it appends to `losses` what this format cannot say."""
+        return MessagesStreamEncoder(losses)
+
+    def pipe(self, policy: AnswerPolicy, peek: Peek) -> Pipe:
+        """Verbatim when the policy names nothing that could differ, else patched."""
+        return MessagesStreamPipe(policy) if peek.stream else MessagesBodyPipe(policy)
+
+    def decode_fault(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Fault:
+        """What a provider's answer of status >= 400 means; never raises."""
+        return decode_fault(status, headers, body)
+
+    def error_frame(self, body: bytes) -> bytes:
+        """The event that carries an error body in the middle of a stream; no message_stop follows it."""
+        return sse_frame(body, b"error")

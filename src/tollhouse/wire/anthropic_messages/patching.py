@@ -1,0 +1,43 @@
+"""Patching: what both pipes of Messages read out of an answer, and the members of it that a policy replaces."""
+
+import msgspec
+
+from tollhouse.ir.usage import Usage
+from tollhouse.wire.anthropic_messages.usage import encode_usage
+from tollhouse.wire.fields import render
+from tollhouse.wire.format import Answered, AnswerPolicy
+from tollhouse.wire.json_number import usd_number
+
+RawObject = dict[str, msgspec.Raw]
+
+object_decoder = msgspec.json.Decoder(RawObject)
+
+_TEXTS = ("text", "thinking", "partial_json")
+
+
+def encoded(value: object) -> msgspec.Raw:
+    """A value of ours among the provider's."""
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def generated_bytes(block: dict[str, object]) -> int:
+    """How many UTF-8 bytes of text, thinking and tool arguments a block or delta holds."""
+    size = sum(len(value.encode()) for name in _TEXTS if isinstance(value := block.get(name), str))
+    if value := block.get("input"):
+        name = block.get("name")
+        size += len(render(value)) + (len(name.encode()) if isinstance(name, str) else 0)
+    return size
+
+
+def changed_usage(
+    raw: msgspec.Raw | None, read: Usage | None, policy: AnswerPolicy, answered: Answered
+) -> msgspec.Raw | None:
+    """The `usage` that `policy` wants in place of the provider's `raw`, from which `read` could be trusted; None to
+    leave it. Where the provider has told its usage, only the cost is added."""
+    if read is None and (policy.usage_always or policy.tidy or policy.cost):
+        return encoded(encode_usage(answered.usage, answered.cost_nano_usd if policy.cost else None))
+    if not policy.cost or raw is None or not bytes(raw).startswith(b"{"):
+        return None
+    fields = object_decoder.decode(raw)
+    fields["cost"] = usd_number(answered.cost_nano_usd)
+    return encoded(fields)

@@ -1,0 +1,102 @@
+"""The envelope in which reasoning that only its own provider can read travels through a caller of another format."""
+
+import base64
+import binascii
+import urllib.parse
+
+import msgspec
+
+from tollhouse.ir.loss import Loss
+from tollhouse.ir.parts import ReasoningOrigin, ReasoningPart
+from tollhouse.ir.request import ChatRequest, Message
+from tollhouse.ir.response import ChatResponse
+
+MARK = "th1."
+
+
+def wrap(payload: str, origin: ReasoningOrigin) -> str:
+    """`th1.<format>.<creator>.<payload in base64url>`; text without a NUL of any length goes in and comes out whole."""
+    creator = urllib.parse.quote(origin.creator or "", safe="-_~").replace(".", "%2E")
+    packed = base64.urlsafe_b64encode(payload.encode("utf-8", "surrogatepass")).decode().rstrip("=")
+    return f"{MARK}{origin.format}.{creator}.{packed}"
+
+
+def unwrap(text: str) -> tuple[str, ReasoningOrigin] | None:
+    """The payload and who can read it; None when `text` is no envelope of ours."""
+    if not text.startswith(MARK):
+        return None
+    pieces = text.split(".", 3)
+    if len(pieces) != 4:
+        return None
+    _, form, creator, packed = pieces
+    try:
+        payload = base64.b64decode(packed + "=" * (-len(packed) % 4), altchars=b"-_", validate=True)
+        return payload.decode("utf-8", "surrogatepass"), ReasoningOrigin(
+            format=form, creator=urllib.parse.unquote(creator) or None
+        )
+    except (binascii.Error, ValueError):
+        return None
+
+
+def handed_out(part: ReasoningPart, creator: str, target: str) -> ReasoningPart:
+    """The part as a caller of format `target` gets it: a payload in its envelope, in the place where that format
+    carries payloads of its own."""
+    if part.opaque is None:
+        return part
+    origin = ReasoningOrigin(format=part.origin.format if part.origin else target, creator=creator)
+    return msgspec.structs.replace(
+        part, opaque=wrap(part.opaque, origin), origin=ReasoningOrigin(format=target), form=None
+    )
+
+
+def answer_handed_out(answer: ChatResponse, creator: str, target: str) -> ChatResponse:
+    """An answer whose reasoning is handed out."""
+    choices = tuple(
+        msgspec.structs.replace(
+            choice,
+            parts=tuple(
+                handed_out(part, creator, target) if isinstance(part, ReasoningPart) else part for part in choice.parts
+            ),
+        )
+        for choice in answer.choices
+    )
+    return msgspec.structs.replace(answer, choices=choices)
+
+
+def request_taken_back(request: ChatRequest, creator: str, target: str, losses: list[Loss]) -> ChatRequest:
+    """A request whose envelopes are opened again.
+
+    A payload goes back to its own format and creator only, byte for byte; elsewhere it is dropped and noted in
+    `losses`. One that came without an envelope belongs to the format it came in and the creator of the model asked.
+    """
+    messages = tuple(
+        _message_taken_back(message, creator, target, losses, f"messages[{number}]")
+        for number, message in enumerate(request.messages)
+    )
+    return msgspec.structs.replace(request, messages=messages)
+
+
+def _message_taken_back(message: Message, creator: str, target: str, losses: list[Loss], path: str) -> Message:
+    if not any(isinstance(part, ReasoningPart) and part.opaque is not None for part in message.parts):
+        return message
+    parts = tuple(
+        _taken_back(part, creator, target, losses, f"{path}.parts[{number}]")
+        if isinstance(part, ReasoningPart)
+        else part
+        for number, part in enumerate(message.parts)
+    )
+    return msgspec.structs.replace(message, parts=parts)
+
+
+def _taken_back(part: ReasoningPart, creator: str, target: str, losses: list[Loss], path: str) -> ReasoningPart:
+    if part.opaque is None:
+        return part
+    opened = unwrap(part.opaque)
+    if opened is None:
+        return part
+    payload, origin = opened
+    if origin.format == target and origin.creator in (None, creator):
+        return msgspec.structs.replace(part, opaque=payload, origin=origin, form=None)
+    losses.append(Loss(f"{path}.opaque", f"only {origin.creator or origin.format} can read it"))
+    # Without its payload, redacted reasoning is nothing; the text of other reasoning stays.
+    return msgspec.structs.replace(part, opaque=None, origin=None, redacted=False, form=None)

@@ -1,0 +1,1 @@
+"""OpenAI Responses: requests, answers, streams, usage and errors of this format and nothing else."""

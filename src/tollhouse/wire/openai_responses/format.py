@@ -1,0 +1,78 @@
+"""OpenAIResponses: the Responses format as one object."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tollhouse.ir.fault import Fault
+from tollhouse.ir.loss import Loss
+from tollhouse.ir.request import ChatRequest
+from tollhouse.ir.response import ChatResponse
+from tollhouse.wire.format import AnswerPolicy, Peek, Scan
+from tollhouse.wire.openai_fault import decode_fault
+from tollhouse.wire.openai_responses.body_pipe import BodyPipe
+from tollhouse.wire.openai_responses.error_frame import error_frame
+from tollhouse.wire.openai_responses.peek import peek_fields
+from tollhouse.wire.openai_responses.request import decode_request, encode_request
+from tollhouse.wire.openai_responses.response import decode_response, encode_response
+from tollhouse.wire.openai_responses.stream_decode import ResponsesStreamDecoder
+from tollhouse.wire.openai_responses.stream_encode import ResponsesStreamEncoder
+from tollhouse.wire.openai_responses.stream_pipe import StreamPipe
+from tollhouse.wire.pipe import Pipe
+from tollhouse.wire.quirks import Quirks
+from tollhouse.wire.scan import join_object, scan_object
+
+
+class OpenAIResponses:
+    """Responses, as OpenAI published it; nothing is stored between calls."""
+
+    name = "openai_responses"
+    path = "/responses"
+    needs_output_limit = False
+    forwarded_headers = frozenset({"openai-beta"})
+
+    def scan(self, body: bytes) -> Scan:
+        """Cut a request body and peek into it. Raises FaultError (invalid_request)."""
+        fields = scan_object(body)
+        return Scan(fields, peek_fields(fields), len(body))
+
+    def rewrite(self, scan: Scan, changes: Mapping[str, msgspec.Raw], quirks: Quirks) -> bytes:
+        """The body for a provider of the same format. Usage comes unasked, and the output limit has one name."""
+        del quirks
+        return join_object({**scan.fields, **changes})
+
+    def decode_request(self, scan: Scan) -> ChatRequest:
+        """Raises FaultError (invalid_request) naming the field that does not fit."""
+        return decode_request(scan.fields)
+
+    def encode_request(self, request: ChatRequest, losses: list[Loss]) -> bytes:
+        """Appends to `losses` what this format cannot say."""
+        return encode_request(request, losses)
+
+    def decode_response(self, body: bytes) -> ChatResponse:
+        """Raises FaultError (provider_unavailable) when the body is no answer of this format."""
+        return decode_response(body)
+
+    def encode_response(self, response: ChatResponse, losses: list[Loss]) -> bytes:
+        """The whole body of an answer."""
+        return encode_response(response, losses)
+
+    def stream_decoder(self) -> ResponsesStreamDecoder:
+        """A fresh decoder for one stream."""
+        return ResponsesStreamDecoder()
+
+    def stream_encoder(self, losses: list[Loss] | None = None) -> ResponsesStreamEncoder:
+        """A fresh encoder for one stream; it appends to `losses` what this format cannot say."""
+        return ResponsesStreamEncoder(losses)
+
+    def pipe(self, policy: AnswerPolicy, peek: Peek) -> Pipe:
+        """Verbatim when the policy names nothing that could differ, else patched."""
+        return StreamPipe(policy) if peek.stream else BodyPipe(policy)
+
+    def decode_fault(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Fault:
+        """What a provider's answer of status >= 400 means; never raises."""
+        return decode_fault(status, headers, body)
+
+    def error_frame(self, body: bytes) -> bytes:
+        """The event that carries an error body in the middle of a stream; nothing follows it."""
+        return error_frame(body)

@@ -1,0 +1,102 @@
+"""What a pipe does with a Responses answer: reads usage and status, puts in what a policy names, counts its bytes."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tollhouse.ir.fault import Fault, FaultError, FaultKind
+from tollhouse.ir.plain import is_array, is_object
+from tollhouse.ir.response import ChatResponse
+from tollhouse.wire.fields import parse_answer
+from tollhouse.wire.format import Answered, AnswerPolicy
+from tollhouse.wire.leftovers import Losses
+from tollhouse.wire.openai_responses.parts import NAME
+from tollhouse.wire.openai_responses.response import answer_head
+from tollhouse.wire.openai_responses.status import reason_of
+from tollhouse.wire.openai_responses.usage import encode_usage
+
+RawObject = dict[str, msgspec.Raw]
+
+_object_decoder = msgspec.json.Decoder(RawObject)
+_TEXTS = ("text", "refusal", "arguments", "input", "name")
+
+
+def broken(message: str) -> FaultError:
+    """The provider's answer is no sound answer of this format."""
+    return FaultError(Fault(kind=FaultKind.PROVIDER_UNAVAILABLE, source="provider", message=message))
+
+
+def raw(value: object) -> msgspec.Raw:
+    """A value of ours among the provider's."""
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def cut_object(data: bytes | msgspec.Raw) -> RawObject:
+    """An object cut into its members. Raises FaultError (provider_unavailable) for anything else."""
+    try:
+        return _object_decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise broken("The provider sent what is no JSON object.") from None
+
+
+def plain_object(data: bytes) -> dict[str, object]:
+    """A JSON object as plain values. Raises FaultError (provider_unavailable) for anything else."""
+    try:
+        value = parse_answer(data)
+    except ValueError:
+        value = None
+    if not is_object(value):
+        raise broken("The provider sent an answer that is no JSON object.")
+    return value
+
+
+def finish_word(answer: Mapping[str, object]) -> str | None:
+    """Why the answer ended, in the provider's word."""
+    status = answer.get("status")
+    return reason_of(answer) or (status if isinstance(status, str) else None)
+
+
+def text_bytes(item: Mapping[str, object]) -> int:
+    """How many UTF-8 bytes of text, reasoning and tool arguments an item holds."""
+    size = 0
+    for value in (item, *_objects(item.get("content")), *_objects(item.get("summary"))):
+        for key in _TEXTS:
+            if isinstance(text := value.get(key), str):
+                size += len(text.encode())
+    return size
+
+
+class Patch:
+    """What a policy puts into every answer object, and into the last."""
+
+    def __init__(self, policy: AnswerPolicy) -> None:
+        named = {"id": policy.answer_id, "model": policy.model}
+        self.changes = {key: raw(value) for key, value in named.items() if value is not None}
+        self._policy = policy
+
+    def named(self, answer: RawObject) -> RawObject:
+        """An answer object with what the policy names; with every member that the contract requires, if it is to be
+        tidy."""
+        return {**(_required() if self._policy.tidy else {}), **answer, **self.changes}
+
+    def settled(self, answer: RawObject, answered: Answered, *, own_usage: bool) -> RawObject:
+        """The last answer object. Usage is the settled one where the policy wants that, or the provider told none."""
+        patched = self.named(answer)
+        if own_usage or self.owns_usage:
+            cost = answered.cost_nano_usd if self._policy.cost else None
+            patched["usage"] = raw(encode_usage(answered.usage, cost))
+        return patched
+
+    @property
+    def owns_usage(self) -> bool:
+        """Whether the settled usage takes the place of the provider's."""
+        return self._policy.usage_always or self._policy.cost or self._policy.tidy
+
+
+def _required() -> RawObject:
+    head = answer_head(ChatResponse(), "completed", Losses(NAME, []))
+    return {key: raw(value) for key, value in head.items()}
+
+
+def _objects(value: object) -> list[dict[str, object]]:
+    return [member for member in value if is_object(member)] if is_array(value) else []

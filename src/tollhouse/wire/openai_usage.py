@@ -1,0 +1,123 @@
+"""Usage as OpenAI counts it, in both directions: overlapping counters on the wire, disjoint classes inside."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tollhouse.ir.usage import Usage
+from tollhouse.wire.counters import DistrustError, count, details, first_count, usd_number
+
+
+class Spelling(msgspec.Struct, frozen=True, kw_only=True):
+    """How a format names the counters, and whether it tells of tokens written to a cache also where they are 0."""
+
+    prompt: str
+    completion: str
+    always_written: bool = False
+
+    @property
+    def prompt_details(self) -> str:
+        """The object that says how much of the prompt was cached, sound or pictures."""
+        return f"{self.prompt}_details"
+
+    @property
+    def completion_details(self) -> str:
+        """The object that says how much of the output was reasoning, sound or pictures."""
+        return f"{self.completion}_details"
+
+
+def decode_usage(usage: Mapping[str, object], names: Spelling) -> Usage | None:
+    """The token classes of a provider's `usage`; None when its figures cannot be trusted.
+
+    Not trusted: a counter that is missing, negative, no integer or above 2**40; more cached tokens than prompt; a
+    total that is not the sum. Reasoning outside of the output (then the total has it on top: xAI, recorded 2025)
+    is added to the output.
+    """
+    try:
+        return _decode(usage, names)
+    except DistrustError:
+        return None
+
+
+def encode_usage(usage: Usage, names: Spelling, cost_nano_usd: int | None = None) -> dict[str, object]:
+    """The `usage` object; `cost` in USD is there when `cost_nano_usd` is given. Rare classes appear when not zero."""
+    prompt: dict[str, object] = {"cached_tokens": usage.cache_read_tokens}
+    written = usage.cache_write_tokens + usage.cache_write_1h_tokens
+    if written or names.always_written:
+        prompt["cache_write_tokens"] = written
+    if usage.cache_write_1h_tokens:
+        prompt["cache_creation_token_details"] = {"ephemeral_1h_input_tokens": usage.cache_write_1h_tokens}
+    completion: dict[str, object] = {"reasoning_tokens": usage.reasoning_tokens}
+    for counters, name, tokens in (
+        (prompt, "audio_tokens", usage.audio_input_tokens),
+        (prompt, "image_tokens", usage.image_input_tokens),
+        (completion, "audio_tokens", usage.audio_output_tokens),
+        (completion, "image_tokens", usage.image_output_tokens),
+    ):
+        if tokens:
+            counters[name] = tokens
+    encoded: dict[str, object] = {
+        names.prompt: usage.prompt_tokens,
+        names.completion: usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        names.prompt_details: prompt,
+        names.completion_details: completion,
+    }
+    if cost_nano_usd is not None:
+        encoded["cost"] = usd_number(cost_nano_usd)
+    return encoded
+
+
+def _decode(usage: Mapping[str, object], names: Spelling) -> Usage:
+    prompt, completion, reasoning = _totals(usage, names)
+    into = details(usage, names.prompt_details)
+    # Top-level spellings: Moonshot, DeepSeek, Mistral, and Anthropic's own name behind compatible endpoints.
+    cached = first_count(into, "cached_tokens") or first_count(
+        usage, "cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens", "cache_read_input_tokens"
+    )
+    written = first_count(into, "cache_write_tokens", "cache_creation_tokens") or first_count(
+        usage, "cache_creation_input_tokens"
+    )
+    written_1h = min(written, first_count(details(into, "cache_creation_token_details"), "ephemeral_1h_input_tokens"))
+    audio, image = first_count(into, "audio_tokens"), first_count(into, "image_tokens")
+    fresh = prompt - cached - written
+    if fresh < 0 or max(audio, image) > prompt:
+        raise DistrustError
+    # Cached audio and images are counted twice by some; the cached classes come first.
+    audio = min(audio, fresh)
+    image = min(image, fresh - audio)
+    out = details(usage, names.completion_details)
+    audio_out, image_out = first_count(out, "audio_tokens"), first_count(out, "image_tokens")
+    if audio_out + image_out > completion:
+        raise DistrustError
+    return Usage(
+        input_tokens=fresh - audio - image,
+        cache_read_tokens=cached,
+        cache_write_tokens=written - written_1h,
+        cache_write_1h_tokens=written_1h,
+        audio_input_tokens=audio,
+        image_input_tokens=image,
+        output_tokens=completion - audio_out - image_out,
+        reasoning_tokens=min(reasoning, completion - audio_out - image_out),
+        audio_output_tokens=audio_out,
+        image_output_tokens=image_out,
+    )
+
+
+def _totals(usage: Mapping[str, object], names: Spelling) -> tuple[int, int, int]:
+    """Prompt, completion with its reasoning, and reasoning."""
+    prompt = count(usage.get(names.prompt))
+    completion = count(usage.get(names.completion))
+    total = count(usage.get("total_tokens"))
+    reasoning = first_count(details(usage, names.completion_details), "reasoning_tokens")
+    if prompt is None or (completion is None and total is None):
+        raise DistrustError
+    if completion is None:
+        completion = (total or 0) - prompt
+    elif total is not None and total != prompt + completion:
+        completion += reasoning
+        if total != prompt + completion:
+            raise DistrustError
+    if completion < 0:
+        raise DistrustError
+    return prompt, completion, reasoning

@@ -1,0 +1,123 @@
+"""Translation: an answer of one format on its way to a caller of another, through the internal representation."""
+
+import msgspec
+
+from tollhouse.ir.events import AnswerStart, ReasoningEnd, StreamEvent, UsageReport
+from tollhouse.ir.fault import Fault, FaultError, FaultKind
+from tollhouse.ir.loss import Loss
+from tollhouse.ir.parts import ReasoningOrigin
+from tollhouse.ir.usage import Usage
+from tollhouse.wire.envelope import answer_handed_out, wrap
+from tollhouse.wire.format import Answered, AnswerPolicy, Peek, WireFormat
+from tollhouse.wire.pipe import Pipe
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer has of its own once it is translated: an id, a creation time (Unix seconds) for providers that
+    tell none, and the creator of the model, who alone can read its sealed reasoning. What cannot be carried over is
+    added to `losses`."""
+
+    id: str
+    created: int
+    creator: str
+    losses: list[Loss]
+
+
+class _Translated:
+    """What both kinds share. Inside, the caller's own pipe does for the translated bytes what it does for bytes of a
+    provider of his format: ids, usage, frame order, and holding terminal frames back."""
+
+    def __init__(self, target: WireFormat, policy: AnswerPolicy, peek: Peek, made: Made) -> None:
+        self._target = target
+        self._made = made
+        self._inner: Pipe = target.pipe(policy, peek)
+        self.usage: Usage | None = None
+
+    @property
+    def received_bytes(self) -> int:
+        """About how many UTF-8 bytes of text, reasoning and tool arguments have been received."""
+        return self._inner.received_bytes
+
+    @property
+    def has_content(self) -> bool:
+        """Whether bytes returned so far hold generated content."""
+        return self._inner.has_content
+
+    @property
+    def finish_reason(self) -> str | None:
+        """As the caller sees it."""
+        return self._inner.finish_reason
+
+    def finish(self, answered: Answered) -> bytes:
+        """The terminal frames, or the whole body."""
+        return self._inner.finish(answered)
+
+
+class StreamTranslation(_Translated):
+    """A streamed answer, event by event."""
+
+    def __init__(self, source: WireFormat, target: WireFormat, policy: AnswerPolicy, peek: Peek, made: Made) -> None:
+        super().__init__(target, policy, peek, made)
+        self._decoder = source.stream_decoder()
+        self._encoder = target.stream_encoder(made.losses)
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes for the caller. Raises FaultError on an error frame, garbled or oversized input."""
+        return self._inner.feed(self._encoded(self._decoder.feed(data)))
+
+    def close(self) -> bytes:
+        """Bytes left over. Raises FaultError when the answer was cut short."""
+        rest = self._encoded(self._decoder.flush()) + self._encoder.flush()
+        return self._inner.feed(rest) + self._inner.close()
+
+    def _encoded(self, events: list[StreamEvent]) -> bytes:
+        return b"".join([self._encoder.feed(self._adapted(event)) for event in events])
+
+    def _adapted(self, event: StreamEvent) -> StreamEvent:
+        if isinstance(event, AnswerStart):
+            return msgspec.structs.replace(event, id=self._made.id, created=event.created or self._made.created)
+        if isinstance(event, UsageReport):
+            self.usage = event.usage
+        elif isinstance(event, ReasoningEnd) and event.opaque is not None:
+            origin = event.origin or ReasoningOrigin(format=self._target.name)
+            sealed = wrap(event.opaque, msgspec.structs.replace(origin, creator=self._made.creator))
+            return msgspec.structs.replace(event, opaque=sealed, origin=ReasoningOrigin(format=self._target.name))
+        return event
+
+
+class BodyTranslation(_Translated):
+    """An answer in one piece."""
+
+    def __init__(self, source: WireFormat, target: WireFormat, policy: AnswerPolicy, peek: Peek, made: Made) -> None:
+        super().__init__(target, policy, peek, made)
+        self._source = source
+        self._parts: list[bytes] = []
+        self._size_bytes = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Nothing yet. Raises FaultError (provider_unavailable) above the cap."""
+        self._size_bytes += len(data)
+        if self._size_bytes > MAX_BODY_BYTES:
+            message = f"The provider's answer is larger than {MAX_BODY_BYTES} bytes."
+            raise FaultError(Fault(kind=FaultKind.PROVIDER_UNAVAILABLE, source="provider", message=message))
+        self._parts.append(data)
+        return b""
+
+    def close(self) -> bytes:
+        """Nothing yet. Raises FaultError when the body is no answer of the provider's format."""
+        answer = self._source.decode_response(b"".join(self._parts))
+        self._parts.clear()
+        self.usage = answer.usage
+        answer = answer_handed_out(answer, self._made.creator, self._target.name)
+        answer = msgspec.structs.replace(answer, id=self._made.id, created=answer.created or self._made.created)
+        self._inner.feed(self._target.encode_response(answer, self._made.losses))
+        return self._inner.close()
+
+
+def open_translation(
+    source: WireFormat, target: WireFormat, policy: AnswerPolicy, peek: Peek, made: Made
+) -> StreamTranslation | BodyTranslation:
+    """The pipe for an answer of `source` to a caller of `target`."""
+    return (StreamTranslation if peek.stream else BodyTranslation)(source, target, policy, peek, made)
