@@ -10,12 +10,11 @@ from tollhouse.ir.fault import invalid_request
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest
 from tollhouse.relay.admission import Admitted
-from tollhouse.wire.envelope import MARK, request_taken_back
+from tollhouse.wire.envelope import may_hold_envelope, request_taken_back
 from tollhouse.wire.format import WireFormat
 
 OnLoss = Literal["report", "reject"]
 
-_MARK = MARK.encode()
 _NAMED_LOSSES = 20
 
 
@@ -30,7 +29,7 @@ class Outgoing:
         self._admitted = admitted
         self._formats = formats
         self._on_loss = on_loss
-        self._sealed = _MARK in admitted.call.body
+        self._sealed = may_hold_envelope(admitted.call.body)
         self._request: ChatRequest | None = None
         self._encoded: dict[str, tuple[ChatRequest, tuple[Loss, ...]]] = {}
 

@@ -13,6 +13,9 @@ from tollhouse.ir.response import ChatResponse
 
 MARK = "th1."
 
+_MARK = MARK.encode()
+_LOOKS = 64
+
 
 def wrap(payload: str, origin: ReasoningOrigin) -> str:
     """`th1.<format>.<creator>.<payload in base64url>`; text without a NUL of any length goes in and comes out whole."""
@@ -36,6 +39,22 @@ def unwrap(text: str) -> tuple[str, ReasoningOrigin] | None:
         )
     except (binascii.Error, ValueError):
         return None
+
+
+def may_hold_envelope(body: bytes) -> bool:
+    """Whether the mark of an envelope stands anywhere in the bytes.
+
+    Prose has few digits, and a single byte is found an order of magnitude faster than four in a row, so the `1` is
+    looked for first; a body full of them is searched for the whole mark.
+    """
+    at = -1
+    for _ in range(_LOOKS):
+        at = body.find(b"1", at + 1)
+        if at < 0:
+            return False
+        if at >= 2 and body.startswith(_MARK, at - 2):
+            return True
+    return body.find(_MARK, at) >= 0
 
 
 def handed_out(part: ReasoningPart, creator: str, target: str) -> ReasoningPart:
