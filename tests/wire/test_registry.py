@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import pytest
-
 import tollhouse.wire
-from tollhouse.wire.registry import FORMATS, format_named
+from tollhouse.wire.registry import FORMATS
 
 
 def test_every_folder_is_listed() -> None:
@@ -13,10 +11,3 @@ def test_every_folder_is_listed() -> None:
     folders = {path.name for path in home.iterdir() if (path / "__init__.py").exists()}
     assert {fmt.name for fmt in FORMATS} == folders
     assert len(FORMATS) == len(folders)
-
-
-def test_by_name() -> None:
-    for fmt in FORMATS:
-        assert format_named(fmt.name) is fmt
-    with pytest.raises(KeyError):
-        format_named("telex")

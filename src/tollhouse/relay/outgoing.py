@@ -31,7 +31,7 @@ class Outgoing:
         self._on_loss = on_loss
         self._sealed = may_hold_envelope(admitted.call.body)
         self._request: ChatRequest | None = None
-        self._encoded: dict[str, tuple[ChatRequest, tuple[Loss, ...]]] = {}
+        self._encoded: dict[tuple[str, str], tuple[bytes, tuple[Loss, ...]]] = {}
 
     def format_of(self, deployment: Deployment) -> WireFormat:
         """The format that the deployment speaks."""
@@ -77,19 +77,19 @@ class Outgoing:
     def body(self, deployment: Deployment) -> bytes:
         """The body that the deployment is sent."""
         admitted = self._admitted
-        model = admitted.resolved.upstream_model(deployment)
         if self._sealed or self.is_translated(deployment):
             target = self.format_of(deployment)
-            request = msgspec.structs.replace(self._translated(deployment)[0], model=model)
-            return target.rewrite(target.scan(target.encode_request(request, [])), {}, deployment.quirks)
+            return target.rewrite(target.scan(self._translated(deployment)[0]), {}, deployment.quirks)
         fields = admitted.scan.fields
         changes = {name: value for name, value in admitted.call.voice.defaults().items() if name not in fields}
-        changes["model"] = msgspec.Raw(msgspec.json.encode(model))
+        changes["model"] = msgspec.Raw(msgspec.json.encode(admitted.resolved.upstream_model(deployment)))
         return admitted.format.rewrite(admitted.scan, changes, deployment.quirks)
 
-    def _translated(self, deployment: Deployment) -> tuple[ChatRequest, tuple[Loss, ...]]:
+    def _translated(self, deployment: Deployment) -> tuple[bytes, tuple[Loss, ...]]:
+        """The request in the deployment's format, and what was lost on the way there; encoded once."""
         name = deployment.provider.format
-        known = self._encoded.get(name)
+        upstream_model = self._admitted.resolved.upstream_model(deployment)
+        known = self._encoded.get((name, upstream_model))
         if known is not None:
             return known
         if self._request is None:
@@ -98,8 +98,10 @@ class Outgoing:
         model = self._admitted.resolved.model
         request = request_taken_back(self._request, model.creator.slug, name, losses)
         target = self._formats[name]
-        if request.output_limit is None and target.needs_output_limit:
-            request = msgspec.structs.replace(request, output_limit=model.max_output_tokens or None)
-        target.encode_request(request, losses)
-        self._encoded[name] = (request, tuple(losses))
-        return self._encoded[name]
+        limit = request.output_limit
+        if limit is None and target.needs_output_limit:
+            limit = model.max_output_tokens or None
+        request = msgspec.structs.replace(request, model=upstream_model, output_limit=limit)
+        encoded = target.encode_request(request, losses), tuple(losses)
+        self._encoded[name, upstream_model] = encoded
+        return encoded

@@ -50,7 +50,7 @@ class Connection(Protocol):
         """How long to wait for a lock."""
         ...
 
-    def set_wal_hook(self, callable: Callable[[object, str, int], int] | None, /) -> None:  # noqa: A002
+    def set_wal_hook(self, callable: Callable[[object, str, int], int] | None, /) -> None:  # noqa: A002 -- apsw names it so
         """Called after each commit with the number of pages in the write-ahead log."""
         ...
 
@@ -138,7 +138,7 @@ def same_file(path: Path) -> Callable[[], str | None]:
 
     def check() -> str | None:
         try:
-            now = os.stat(name)  # noqa: PTH116
+            now = os.stat(name)  # noqa: PTH116 -- as above
         except OSError:
             return f"the database file {name} was deleted; stop the gateway, restore a backup and start again"
         if (now.st_ino, now.st_dev) != (then.st_ino, then.st_dev):

@@ -105,7 +105,7 @@ def _statements(table: str, columns: str, width: int, key: str) -> tuple[tuple[i
     return tuple(
         (
             size,
-            f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * size)} ON CONFLICT ({key}) DO NOTHING",  # noqa: S608
+            f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * size)} ON CONFLICT ({key}) DO NOTHING",  # noqa: S608 -- constants only
         )
         for size in (64, 32, 16, 8, 4, 2, 1)
     )

@@ -92,14 +92,6 @@ class StreamEncoder(Protocol):
         ...
 
 
-class UsageTap(Protocol):
-    """Reads usage out of frames in passing, without decoding the rest."""
-
-    usage: Usage | None
-    received_bytes: int
-    """About how many UTF-8 bytes of text, reasoning and tool arguments have been received."""
-
-
 class WireFormat(Protocol):
     """One wire format, both directions; instances are stateless and shared."""
 
