@@ -26,7 +26,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Who calls, as looked up from a key.
 
     `account_id` is the workspace's credit account in the ledger. `expires_at_ms` is Unix time in milliseconds, None
-    for a key that does not expire. `allowed_models` None means all. A call holds the workspace's credit and every limit.
+    for a key that does not expire. `allowed_models` None means all. A call holds the credit and every limit.
     """
 
     workspace_id: str
