@@ -83,7 +83,8 @@ def fault_of(status: int, headers: Sequence[tuple[str, str]], told: Told, now: d
     """What an answer of `status` >= 400 that tells so much means.
 
     Only what blames the caller's request, or says how long it has to wait, is passed on in the provider's words, with
-    keys, URLs and account names taken out. `now` is needed to read a Retry-After that is a date; without it such a date is ignored.
+    keys, URLs and account names taken out. `now` is needed to read a Retry-After that is a date; without it such a date
+    is ignored.
     """
     kind, message = _judge(status, told)
     retry_after_s = None
