@@ -203,3 +203,37 @@ def test_an_ended_gateway_leaves_no_lease(start_gateway: Callable[..., RunningGa
     assert look(folder, "SELECT COUNT(*) FROM lease WHERE state = 'active'") == [(1,)]
     running.do(running.gateway.money.close(running.gateway.log))
     assert_books_balance(folder)
+
+
+ENDS = {
+    HYPERINFER.chat: lambda frames: frames[-3]["choices"][0]["finish_reason"] == "length",
+    "/api/v1/responses": lambda frames: frames[-1]["response"]["incomplete_details"] == {"reason": "max_output_tokens"},
+    "/api/v1/messages": lambda frames: frames[-2]["delta"]["stop_reason"] == "max_tokens",
+}
+
+
+@pytest.mark.fault(41)
+@pytest.mark.parametrize("model", ["priced", "responder", "messenger"])
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        (HYPERINFER.chat, {"messages": [USER], "max_tokens": 50}),
+        ("/api/v1/responses", {"input": "Hello!", "max_output_tokens": 50}),
+        ("/api/v1/messages", {"messages": [USER], "max_tokens": 50}),
+    ],
+)
+def test_a_stream_that_heeds_no_limit_is_cut_at_twice_the_limit_and_charged(
+    priced: RunningGateway, model: str, path: str, fields: dict[str, Any]
+) -> None:
+    key = purse(priced, f"endless-{model}-{path}", 10**9)
+    body = {"model": f"{model}/script/infinite/ignore_limit", "stream": True, **fields}
+    reply = ask(priced, "POST", path, HYPERINFER.auth(key), body)
+    assert reply.status == 200, reply.body
+    data = [line[6:] for line in reply.body.decode().splitlines() if line.startswith("data: ")]
+    frames = [json.loads(text) for text in data if text != "[DONE]"]
+    assert ENDS[path]([*frames, None] if path == HYPERINFER.chat else frames), frames[-4:]
+    record = priced.record(reply.request_id)
+    assert (record.status, record.finish_reason, record.usage_source) == ("ok", "length", "estimated")
+    # In bytes the limit is wide; in tokens, estimated, it is about four times the one that was sent.
+    assert 50 < record.completion_tokens < 700
+    assert record.cost_nano_usd == 10**9 - priced.balance(f"endless-{model}-{path}") > 0
