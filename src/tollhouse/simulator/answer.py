@@ -1,5 +1,6 @@
 """What the simulator understood (Question) and what it says (Answer), in no format; each format reads and writes it."""
 
+import base64
 import hashlib
 import itertools
 import json
@@ -76,6 +77,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
     choices: int = 1
     endless: bool = False
+
+    @property
+    def seal(self) -> str:
+        """What a provider adds to its reasoning so that it alone can read or believe it later: base64 of 48 bytes."""
+        return base64.b64encode(hashlib.sha384(self.id.encode()).digest()).decode()
 
     def text_pieces(self, tokens_each: int) -> Iterable[str]:
         """The text in pieces of `tokens_each` tokens, as a stream brings it."""

@@ -1,6 +1,5 @@
 """Anthropic Messages as a provider speaks them, and the count of a prompt's tokens."""
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -191,10 +190,11 @@ def _head(answer: Answer) -> JsonObject:
 
 def _blocks(answer: Answer, script: Script) -> Iterator[tuple[JsonObject, Iterator[JsonObject]]]:
     """Each block whole, and the deltas that tell it."""
-    if answer.reasoning:
-        signature = hashlib.sha256(answer.id.encode()).hexdigest()
-        block = {"type": "thinking", "thinking": "".join(answer.reasoning), "signature": signature}
-        yield block, _thinking(answer, signature)
+    if answer.reasoning and script.hidden:
+        yield {"type": "redacted_thinking", "data": answer.seal}, iter(())
+    elif answer.reasoning:
+        block = {"type": "thinking", "thinking": "".join(answer.reasoning), "signature": answer.seal}
+        yield block, _thinking(answer)
     text = answer.refusal or "".join(answer.text)
     if text or answer.endless or not answer.calls:
         pieces = tokens.pieces(answer.refusal) if answer.refusal else answer.text_pieces(script.chunk_tokens)
@@ -204,10 +204,10 @@ def _blocks(answer: Answer, script: Script) -> Iterator[tuple[JsonObject, Iterat
         yield block, _fragments(call.arguments)
 
 
-def _thinking(answer: Answer, signature: str) -> Iterator[JsonObject]:
+def _thinking(answer: Answer) -> Iterator[JsonObject]:
     for piece in answer.reasoning:
         yield {"type": "thinking_delta", "thinking": piece}
-    yield {"type": "signature_delta", "signature": signature}
+    yield {"type": "signature_delta", "signature": answer.seal}
 
 
 def _fragments(arguments: str) -> Iterator[JsonObject]:

@@ -32,6 +32,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     say: str | None = None
     reasoning: int = 0
     reasoning_field: str = "reasoning_content"
+    sealed: bool = False
+    hidden: bool = False
     tools: int = 0
     call: str | None = None
     args: str | None = None
