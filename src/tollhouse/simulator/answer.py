@@ -64,7 +64,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer; `reasoning` and `text` are tokens in turn. `endless` says that text has no last token."""
+    """One answer; `reasoning` and `text` are tokens in turn; `seal` goes with reasoning, for the provider alone.
+    `endless` says that text has no last token."""
 
     id: str
     created: int
@@ -75,13 +76,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     refusal: str | None
     finish: str
     usage: Usage
+    seal: str
     choices: int = 1
     endless: bool = False
-
-    @property
-    def seal(self) -> str:
-        """What a provider adds to its reasoning so that it alone can read or believe it later: base64 of 48 bytes."""
-        return base64.b64encode(hashlib.sha384(self.id.encode()).digest()).decode()
 
     def text_pieces(self, tokens_each: int) -> Iterable[str]:
         """The text in pieces of `tokens_each` tokens, as a stream brings it."""
@@ -108,8 +105,9 @@ def compose(question: Question, script: Script, created: int) -> Answer:
         finish = "length"
     completion = _spent(reasoning, text, calls, script) * question.choices
     usage = Usage(prompt=question.prompt_tokens, completion=completion, reasoning=len(reasoning) * question.choices)
+    answer_id = hashlib.sha256(f"{question.digest}/{question.model}".encode()).hexdigest()[:24]
     return Answer(
-        id=hashlib.sha256(f"{question.digest}/{question.model}".encode()).hexdigest()[:24],
+        id=answer_id,
         created=created,
         model=question.model if script.model is None else script.model,
         reasoning=reasoning,
@@ -118,6 +116,7 @@ def compose(question: Question, script: Script, created: int) -> Answer:
         refusal=script.refusal,
         finish=finish if script.finish is None else script.finish,
         usage=_scripted_usage(usage, script),
+        seal=script.seal or base64.b64encode(hashlib.sha384(answer_id.encode()).digest()).decode(),
         choices=question.choices,
         endless=script.infinite,
     )

@@ -231,7 +231,7 @@ def _choice(answer: Answer, script: Script, index: int) -> JsonObject:
 
 def _details(answer: Answer, script: Script, *, streamed: bool) -> list[JsonObject]:
     """What OpenRouter calls `reasoning_details`: the payload, and the text that was signed, where it was not told."""
-    if not answer.reasoning or not (script.sealed or script.hidden):
+    if not answer.reasoning or not (script.seal or script.hidden):
         return []
     if script.hidden:
         return [{"type": "reasoning.encrypted", "data": answer.seal, "index": 0}]

@@ -215,7 +215,7 @@ def _reasoning_item(answer: Answer, script: Script) -> JsonObject:
     item: JsonObject = {"id": f"rs_{answer.id}", "type": "reasoning", "summary": []}
     if not script.hidden:
         item["summary"].append({"type": "summary_text", "text": "".join(answer.reasoning)})
-    if script.sealed or script.hidden:
+    if script.seal or script.hidden:
         item["encrypted_content"] = answer.seal
     return item
 

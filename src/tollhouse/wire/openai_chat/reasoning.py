@@ -85,7 +85,15 @@ def _decode_details(message: Fields) -> list[ReasoningPart]:
     if len(known) < len(details):
         return []
     message.drop("reasoning_details")
-    return [part for part in known if not is_empty(part)]
+    parts: list[ReasoningPart] = []
+    for part in known:
+        before = parts[-1] if parts else None
+        # A summary and the payload under it come as two details with one id.
+        if before is not None and part.redacted and part.id is not None and before.id == part.id and before.summary:
+            parts[-1] = msgspec.structs.replace(before, opaque=part.opaque, origin=part.origin)
+        elif not is_empty(part):
+            parts.append(part)
+    return parts
 
 
 def decode_detail(detail: Fields) -> ReasoningPart | None:
