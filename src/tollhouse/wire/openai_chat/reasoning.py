@@ -80,8 +80,8 @@ def _decode_details(message: Fields) -> list[ReasoningPart]:
     details = message.get("reasoning_details")
     if not is_array(details):
         return []
-    parts = [decode_detail(Fields(detail)) for detail in details if is_object(detail)]
-    known = [part for part in parts if part is not None]
+    told = [decode_detail(Fields(detail)) for detail in details if is_object(detail)]
+    known = [part for part in told if part is not None]
     if len(known) < len(details):
         return []
     message.drop("reasoning_details")
