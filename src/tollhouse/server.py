@@ -128,7 +128,11 @@ def _join(settings: Settings, store: SqliteStore, catalog: Catalog, upstream: Ht
     closing = Closing(store, store, metrics, log, clock_s)
     relay = Relay(admission, attempts, closing, log, clock_s)
     door = Door(
-        dialects=(HppRouter(), HyperInfer(), VoltageGpu()),
+        dialects=(
+            HppRouter(strict_schema=settings.strict_schema),
+            HyperInfer(strict_schema=settings.strict_schema),
+            VoltageGpu(strict_schema=settings.strict_schema),
+        ),
         authenticate=authenticator.authenticate,
         handle=relay.handle,
         catalog=snapshot,

@@ -35,8 +35,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     The environment beats the file, a command-line flag beats both. `catalog` None means the catalogue that is
     shipped. `demo` gives an empty data folder a workspace to try, and lets the simulator stand in for providers
     that are not configured. `cors_origins` empty turns CORS off. `trusted_proxies` are networks whose X-Forwarded-*
-    headers count. `on_loss` says what to do with a
-    request that the provider's format cannot say in full.
+    headers count. `strict_schema` refuses what the
+    published documents do not allow. `on_loss` says what to do with a request that the provider's format cannot say in
+    full.
     """
 
     data_dir: Folder = Path("data")
@@ -67,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_body_bytes: Size = 50 * 1000 * 1000
     max_bodies_bytes: Size = 512 * 1000 * 1000
     max_connections: Count = 10_000
+    strict_schema: Annotated[bool, msgspec.Meta(description="true or false")] = False
     on_loss: Annotated[Literal["report", "reject"], msgspec.Meta(description="report or reject")] = "report"
     attempts: Annotated[int, msgspec.Meta(ge=1, le=10, description="a whole number from 1 to 10")] = 3
     attempts_budget_s: Seconds = 600.0
