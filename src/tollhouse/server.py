@@ -37,7 +37,7 @@ from tollhouse.relay.admission import Admission, Authenticator
 from tollhouse.relay.attempts import AttemptLimits, Attempts
 from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
-from tollhouse.relay.relay import Relay
+from tollhouse.relay.relay import Pace, Relay
 from tollhouse.settings import Settings
 from tollhouse.simulator.serve import RunningSimulator, start_simulator
 from tollhouse.stores.sqlite import SqliteStore
@@ -126,7 +126,8 @@ def _join(settings: Settings, store: SqliteStore, catalog: Catalog, upstream: Ht
     limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s, on_loss=settings.on_loss)
     attempts = Attempts(upstream, formats, limits, clock_s, random.random)
     closing = Closing(store, store, metrics, log, clock_s)
-    relay = Relay(admission, attempts, closing, log, clock_s)
+    pace = Pace(clock_s=clock_s, comment_after_s=settings.stream_comment_s)
+    relay = Relay(admission, attempts, closing, log, pace)
     door = Door(
         dialects=(
             HppRouter(strict_schema=settings.strict_schema),

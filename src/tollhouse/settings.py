@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     on_loss: Annotated[Literal["report", "reject"], msgspec.Meta(description="report or reject")] = "report"
     attempts: Annotated[int, msgspec.Meta(ge=1, le=10, description="a whole number from 1 to 10")] = 3
     attempts_budget_s: Seconds = 600.0
+    stream_comment_s: Seconds = 15.0
 
 
 _LISTS = frozenset({"cors_origins", "trusted_proxies"})
