@@ -65,6 +65,7 @@ class AnthropicMessages:
         message = _head(answer)
         message["content"] = [block for block, _ in _blocks(answer, script)]
         message["stop_reason"] = None if script.no_finish else _stop_reason(answer)
+        message["stop_sequence"] = answer.stopped_by
         if script.usage != "none":
             message["usage"] = _usage(answer.usage, script)
         return _text(message)
@@ -87,7 +88,10 @@ class AnthropicMessages:
                 yield _event({"type": "content_block_delta", "index": index, "delta": delta})
             yield _event({"type": "content_block_stop", "index": index})
         reason = None if script.no_finish else _stop_reason(answer)
-        last: JsonObject = {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}}
+        last: JsonObject = {
+            "type": "message_delta",
+            "delta": {"stop_reason": reason, "stop_sequence": answer.stopped_by},
+        }
         if not silent:
             usage = _usage(answer.usage, script)
             last["usage"] = _only_output(usage) if early else usage
@@ -232,6 +236,8 @@ def _input(arguments: str) -> Json:
 def _stop_reason(answer: Answer) -> str:
     if answer.refusal and answer.finish == "stop":
         return "refusal"
+    if answer.stopped_by is not None and answer.finish == "stop":
+        return "stop_sequence"
     return _STOP_REASONS.get(answer.finish, answer.finish)
 
 
