@@ -11,7 +11,18 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stream_usage: `stream_options.include_usage` is understood; otherwise it is not sent and usage is taken from
     where it comes, or estimated. output_limit_field: the only field in which the deployment takes the output limit;
     None leaves it where the caller put it.
+
+    For requests that are translated to Messages: thinking: the only way in which the model thinks, by a budget (Claude
+    up to 4.5) or adaptively with an effort (from 4.7 on); None takes both. sampling: temperature, top_p and top_k are
+    understood (Claude up to 4.6). system_turns: system text may stand in the middle (from Claude Opus 4.8 on).
     """
 
     stream_usage: bool = True
     output_limit_field: Literal["max_tokens", "max_completion_tokens"] | None = None
+    thinking: Literal["budget", "adaptive"] | None = None
+    sampling: bool = True
+    system_turns: bool = False
+
+
+STANDARD = Quirks()
+"""A deployment that differs in nothing."""
