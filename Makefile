@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= data
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run test check format test-long bench conformance clean setup
+.PHONY: run test check format test-long bench conformance fuzz clean setup
 
 # uv lives in the project's own environment; the lock file says every version and hash.
 $(VENV)/.ready: pyproject.toml uv.lock
@@ -41,6 +41,12 @@ test-long: setup
 
 bench: setup
 	$(BIN)/python -m bench
+
+# Looks for inputs that break a decoder: `make fuzz SECONDS=600`.
+SECONDS ?= 60
+fuzz: setup
+	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --inexact --group fuzz --python $(BIN)/python
+	$(BIN)/python -m fuzz $(SECONDS)
 
 conformance: setup
 	$(BIN)/python -m conformance
