@@ -17,6 +17,7 @@ from tollhouse.relay.departure import Departure
 from tollhouse.relay.keepalive import KeepAlive
 
 _LOSS_HEADER = b"x-tollhouse-loss"
+_MAX_TOKENS_HEADER = b"x-tollhouse-max-tokens"
 _LOSS_HEADER_BYTES = 1024
 _JSON = (b"content-type", b"application/json")
 _STREAM: Headers = (
@@ -48,7 +49,7 @@ class Relay:
         """Answer one call, whatever happens; never raises but when its task is cancelled."""
         progress = Progress(call=call, trail=[])
         departure = Departure(caller)
-        self._closing.opened()
+        self._closing.opened(progress)
         try:
             admitted = await self._admit(progress)
             if admitted.scan.peek.stream:
@@ -67,7 +68,8 @@ class Relay:
             await self._fail(progress, caller, BROKEN)
         finally:
             caller.on_gone(None)
-            self._closing.closed()
+            if not self._closing.closed(progress):
+                await self._closing.give_up(progress, "failed", BROKEN)
 
     async def _admit(self, progress: Progress) -> Admitted:
         call = progress.call
@@ -121,7 +123,10 @@ class Relay:
     def _headers(self, progress: Progress) -> Headers:
         own = progress.call.voice.headers(progress.admitted.resolved.slug if progress.admitted else "")
         losses = _named(progress.opened.losses) if progress.opened else b""
-        return (*own, (_LOSS_HEADER, losses)) if losses else own
+        if losses:
+            own = (*own, (_LOSS_HEADER, losses))
+        limit = progress.admitted.injected_limit if progress.admitted else None
+        return own if limit is None else (*own, (_MAX_TOKENS_HEADER, str(limit).encode()))
 
     async def _fail(self, progress: Progress, caller: Caller, fault: Fault) -> None:
         """Tell the caller, in the words of his dialect: as an error answer, or as the stream's error frame."""

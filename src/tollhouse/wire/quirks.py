@@ -10,7 +10,8 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     stream_usage: `stream_options.include_usage` is understood; otherwise it is not sent and usage is taken from
     where it comes, or estimated. output_limit_field: the only field in which the deployment takes the output limit;
-    None leaves it where the caller put it.
+    None leaves it where the caller put it. hidden_reasoning: what `total_tokens` holds on top of prompt and completion
+    is reasoning, which is counted nowhere else; otherwise such a total makes no sense, and usage is estimated.
 
     For requests that are translated to Messages: thinking: the only way in which the model thinks, by a budget (Claude
     up to 4.5) or adaptively with an effort (from 4.7 on); None takes both. sampling: temperature, top_p and top_k are
@@ -22,6 +23,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     thinking: Literal["budget", "adaptive"] | None = None
     sampling: bool = True
     system_turns: bool = False
+    hidden_reasoning: bool = False
 
 
 STANDARD = Quirks()
