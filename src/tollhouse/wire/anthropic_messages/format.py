@@ -33,6 +33,7 @@ class AnthropicMessages:
     name = NAME
     path = "/messages"
     needs_output_limit = True
+    custom_tools = False
     forwarded_headers = frozenset({"anthropic-version", "anthropic-beta"})
 
     def __init__(self, options: RequestOptions | None = None) -> None:

@@ -33,6 +33,7 @@ class OpenAIChat:
     name = "openai_chat"
     path = "/chat/completions"
     needs_output_limit = False
+    custom_tools = True
     forwarded_headers = frozenset({"openai-beta"})
 
     def scan(self, body: bytes) -> Scan:

@@ -29,6 +29,7 @@ class OpenAIResponses:
     name = "openai_responses"
     path = "/responses"
     needs_output_limit = False
+    custom_tools = True
     forwarded_headers = frozenset({"openai-beta"})
 
     def scan(self, body: bytes) -> Scan:
