@@ -39,8 +39,8 @@ from tollhouse.ir.parts import (
     ReasoningOrigin,
     ReasoningPart,
     RefusalPart,
-    ToolCallPart,
     TextPart,
+    ToolCallPart,
 )
 from tollhouse.ir.response import Finish, FinishReason
 from tollhouse.ir.usage import Usage
