@@ -36,7 +36,7 @@ def openai(message: str, **members: Any) -> dict[str, Any]:
         (408, FaultKind.PROVIDER_TIMEOUT),
         (504, FaultKind.PROVIDER_TIMEOUT),
         (413, FaultKind.BODY_TOO_LARGE),
-        (429, FaultKind.PROVIDER_RATE_LIMIT),
+        (429, FaultKind.PROVIDER_RATE_LIMIT),  # of its words, those that say whose account it is
         (503, FaultKind.PROVIDER_OVERLOADED),
         (529, FaultKind.PROVIDER_OVERLOADED),
         (500, FaultKind.PROVIDER_UNAVAILABLE),
@@ -110,6 +110,21 @@ def test_our_own_empty_account_is_no_rate_limit(code: str) -> None:
     got = fault(429, openai("You exceeded your current quota", code=code))
     assert got.kind is FaultKind.PROVIDER_UNAVAILABLE
     assert "current quota" not in got.message
+
+
+@pytest.mark.row(13)
+def test_a_rate_limit_is_passed_on_with_what_it_says() -> None:
+    got = fault(429, openai("Limit 10 per minute for organization org-acme12345678. Try again in 6s."))
+    assert got.kind is FaultKind.PROVIDER_RATE_LIMIT
+    assert got.message.endswith("It says: Limit 10 per minute for organization [redacted]. Try again in 6s.")
+    assert fault(429).message == "The provider's rate limit is reached. Try again later."
+
+
+@pytest.mark.parametrize("words", ["(ref: {})", "quote the request id {} to support", "Request ID: {}"])
+def test_the_name_of_a_request_is_no_name_of_an_account(words: str) -> None:
+    name = "96164522-08b2-4cbf-886e-e5a38961a688"
+    assert redact(words.format(name)) == words.format(name)
+    assert redact(f"tenant {name}") == "tenant [redacted]"
 
 
 @pytest.mark.fault(45)
