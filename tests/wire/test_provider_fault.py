@@ -36,7 +36,7 @@ def openai(message: str, **members: Any) -> dict[str, Any]:
         (408, FaultKind.PROVIDER_TIMEOUT),
         (504, FaultKind.PROVIDER_TIMEOUT),
         (413, FaultKind.BODY_TOO_LARGE),
-        (429, FaultKind.PROVIDER_RATE_LIMIT),  # of its words, those that say whose account it is
+        (429, FaultKind.PROVIDER_RATE_LIMIT),
         (503, FaultKind.PROVIDER_OVERLOADED),
         (529, FaultKind.PROVIDER_OVERLOADED),
         (500, FaultKind.PROVIDER_UNAVAILABLE),
@@ -118,6 +118,13 @@ def test_a_rate_limit_is_passed_on_with_what_it_says() -> None:
     assert got.kind is FaultKind.PROVIDER_RATE_LIMIT
     assert got.message.endswith("It says: Limit 10 per minute for organization [redacted]. Try again in 6s.")
     assert fault(429).message == "The provider's rate limit is reached. Try again later."
+
+
+def test_a_request_that_is_too_large_for_the_provider_hears_how_large_it_may_be() -> None:
+    got = fault(413, openai("Request exceeds the maximum size of 32 MB"))
+    assert got.kind is FaultKind.BODY_TOO_LARGE
+    assert got.message.endswith("Send less. It says: Request exceeds the maximum size of 32 MB")
+    assert "It says" not in fault(413).message
 
 
 @pytest.mark.parametrize("words", ["(ref: {})", "quote the request id {} to support", "Request ID: {}"])

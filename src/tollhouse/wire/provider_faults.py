@@ -131,8 +131,9 @@ def _judge(status: int, told: Told) -> tuple[FaultKind, str]:
         return FaultKind.CONTENT_FILTER, redact(told.message) or _REFUSED
     if status in (400, 429) and (_OUR_QUOTA.search(f"{told.code} {told.kind}") or "your current quota" in told.message):
         return FaultKind.PROVIDER_UNAVAILABLE, _QUOTA
-    if status == 429 and (told_words := redact(told.message)):
-        return FaultKind.PROVIDER_RATE_LIMIT, f"{_RATE} It says: {told_words}"
+    if status in (413, 429) and (told_words := redact(told.message)):
+        kind, message = _BY_STATUS[status]
+        return kind, f"{message} It says: {told_words}"
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if not 400 <= status < 500:
