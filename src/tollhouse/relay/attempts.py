@@ -168,6 +168,7 @@ def _open(asking: _Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
         id=policy.answer_id or call.request_id,
         created=call.started_at_ms // 1000,
         creator=admitted.resolved.model.creator.slug,
+        custom_tools=outgoing.custom_tools(deployment),
         losses=losses,
         input_tokens=likely_prompt_tokens(call.body) if admitted.scan.peek.stream else 0,
     )
