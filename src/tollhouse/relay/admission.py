@@ -8,15 +8,16 @@ import msgspec
 from tollhouse.accounts import keys
 from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import AccountStore
-from tollhouse.catalog.entries import Catalog, Resolved
+from tollhouse.catalog.entries import Catalog, Deployment, Resolved
 from tollhouse.ir.fault import Fault, FaultError, FaultKind, invalid_request
-from tollhouse.money.pricing import unpriced_feature, upper_bound
+from tollhouse.money.pricing import is_tool, unpriced_feature, upper_bound
 from tollhouse.money.store import Hold, Ledger
 from tollhouse.relay.call import Call
 from tollhouse.wire.format import Scan, WireFormat
 
 _CACHED_KEYS = 10_000
 _CACHED_S = 1.0
+_NAME_CHARS = 100
 
 _BAD_KEY = Fault(
     kind=FaultKind.INVALID_KEY,
@@ -78,7 +79,40 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     format: WireFormat
     scan: Scan
     resolved: Resolved
+    deployments: tuple[Deployment, ...]
+    """Who may be asked."""
     hold: Hold
+
+
+def paid_features(scan: Scan, *, native: bool) -> tuple[tuple[str, str], ...]:
+    """The (field, price name) pairs of what a call pays extra for. `native`: the provider speaks the caller's format;
+    only then does it get the tools of its own that were asked for, for no other format can say them."""
+    return scan.peek.paid if native else tuple(each for each in scan.peek.paid if not is_tool(each[1]))
+
+
+def _deployments(resolved: Resolved, scan: Scan, wire_format: WireFormat) -> tuple[Deployment, ...]:
+    """The deployments that get nothing without a price. Raises FaultError (invalid_request) when there is none.
+
+    Some programs offer a provider's own tool in every call, so one without a price is no reason to refuse where a
+    translation leaves it out, which is a loss like any other.
+    """
+    model = resolved.model
+    if model.unpriced_allowed:
+        return model.deployments
+    unpriced = unpriced_feature(model.price, scan.peek.paid)
+    if unpriced is None:
+        return model.deployments
+    translated = tuple(one for one in model.deployments if one.provider.format != wire_format.name)
+    if translated:
+        unpriced = unpriced_feature(model.price, paid_features(scan, native=False))
+        if unpriced is None:
+            return translated
+    field, name = unpriced
+    raise invalid_request(
+        f"`{field}` asks for {name[:_NAME_CHARS]!r}, which has no price for the model {resolved.slug}. "
+        "Leave it out, or have the operator add its price to the catalogue.",
+        field,
+    )
 
 
 class Admission:
@@ -96,23 +130,26 @@ class Admission:
         scan = wire_format.scan(call.body)
         resolved = self.resolve(scan.peek.model, principal)
         model = resolved.model
-        if not model.unpriced_allowed:
-            field = unpriced_feature(model.price, scan.peek.paid)
-            if field is not None:
-                raise invalid_request(
-                    f"{field} asks for something that has no price for the model {resolved.slug}. "
-                    "Leave it out, or have the operator add its price to the catalogue.",
-                    field,
-                )
+        deployments = _deployments(resolved, scan, wire_format)
+        native = any(deployment.provider.format == wire_format.name for deployment in deployments)
         limit = scan.peek.output_limit or model.max_output_tokens
+        paid = paid_features(scan, native=native)
         hold = Hold(
             request_id=call.request_id,
             account_id=principal.account_id,
-            amount_nano_usd=upper_bound(model.price, scan.size_bytes, limit, scan.peek.choices, scan.peek.paid),
+            amount_nano_usd=upper_bound(model.price, scan.size_bytes, limit, scan.peek.choices, paid),
             price_version=model.price.version,
         )
         await self._ledger.hold(hold, invoicing=principal.invoicing)
-        return Admitted(call=call, principal=principal, format=wire_format, scan=scan, resolved=resolved, hold=hold)
+        return Admitted(
+            call=call,
+            principal=principal,
+            format=wire_format,
+            scan=scan,
+            resolved=resolved,
+            deployments=deployments,
+            hold=hold,
+        )
 
     def resolve(self, name: str, principal: Principal) -> Resolved:
         """The model of this name, if the key may use it. Raises FaultError (unknown_model, model_not_allowed)."""

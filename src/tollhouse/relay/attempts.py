@@ -75,7 +75,7 @@ class Attempts:
         outgoing = Outgoing(admitted, self._formats, on_loss)
         asking = _Asking(admitted, outgoing, policy)
         plan = Plan(
-            outgoing.order(admitted.resolved.model.deployments),
+            outgoing.order(admitted.deployments),
             attempts=self._limits.attempts,
             started_s=admitted.call.started_s,
             budget_s=self._limits.budget_s,
@@ -168,6 +168,7 @@ def _open(asking: _Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
         created=call.started_at_ms // 1000,
         creator=admitted.resolved.model.creator.slug,
         losses=losses,
+        given=outgoing.given_tools(),
     )
     source = outgoing.format_of(deployment)
     return open_translation(source, admitted.format, policy, admitted.scan.peek, made), losses

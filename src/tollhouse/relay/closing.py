@@ -13,7 +13,7 @@ from tollhouse.money.store import ChargeLine, Hold, Ledger
 from tollhouse.observe.logs import Log
 from tollhouse.observe.metrics import Metrics
 from tollhouse.observe.record import Attempt, CallRecord
-from tollhouse.relay.admission import Admitted
+from tollhouse.relay.admission import Admitted, paid_features
 from tollhouse.relay.attempts import Opened
 from tollhouse.relay.call import Call
 from tollhouse.tokens.bounds import likely_prompt_tokens, likely_tokens
@@ -75,8 +75,8 @@ class Closing:
         admitted, opened = progress.admitted, progress.opened
         usage = _usage(admitted, opened) if admitted and opened else None
         lines: tuple[ChargeLine, ...] = ()
-        if admitted is not None and usage is not None:
-            service_tier, tool_uses = _extras(admitted)
+        if admitted is not None and opened is not None and usage is not None:
+            service_tier, tool_uses = _extras(admitted, opened)
             lines = charge_lines(admitted.resolved.model.price, usage, service_tier, tool_uses=tool_uses)
         cost_nano_usd = sum(line.amount_nano_usd for line in lines)
         record = self._record(progress, status, fault, usage, cost_nano_usd)
@@ -167,9 +167,10 @@ def _usage(admitted: Admitted, opened: Opened) -> Usage:
     return Usage(input_tokens=likely_prompt_tokens(admitted.call.body), output_tokens=output_tokens, source="estimated")
 
 
-def _extras(admitted: Admitted) -> tuple[str | None, dict[str, int]]:
+def _extras(admitted: Admitted, opened: Opened) -> tuple[str | None, dict[str, int]]:
     """The service tier, and the provider's own tools: Chat does not report their uses, so each counts once."""
-    names = [name.partition(":") for _, name in admitted.scan.peek.paid]
+    native = opened.deployment.provider.format == admitted.format.name
+    names = [name.partition(":") for _, name in paid_features(admitted.scan, native=native)]
     service_tier = next((name for kind, _, name in names if kind == "service_tier"), None)
     return service_tier, {name: 1 for kind, _, name in names if kind == "tool"}
 

@@ -12,6 +12,7 @@ from tollhouse.ir.request import ChatRequest
 from tollhouse.relay.admission import Admitted
 from tollhouse.wire.envelope import may_hold_envelope, request_taken_back
 from tollhouse.wire.format import WireFormat
+from tollhouse.wire.given_tools import GivenTool, given_tools
 
 OnLoss = Literal["report", "reject"]
 
@@ -46,6 +47,10 @@ class Outgoing:
         if not self._sealed and not self.is_translated(deployment):
             return ()
         return self._translated(deployment)[1]
+
+    def given_tools(self) -> Mapping[str, GivenTool]:
+        """The tools that a translation may have told under other names."""
+        return {} if self._request is None else given_tools(self._request.tools or ())
 
     def order(self, deployments: Sequence[Deployment]) -> list[Deployment]:
         """The deployments to ask, those that lose nothing first; among equals the order stays.

@@ -1,5 +1,7 @@
 """Translation: an answer of one format on its way to a caller of another, through the internal representation."""
 
+from collections.abc import Iterable, Mapping
+
 import msgspec
 
 from tollhouse.ir.events import AnswerStart, ReasoningEnd, StreamEvent, UsageReport
@@ -9,6 +11,7 @@ from tollhouse.ir.parts import ReasoningOrigin
 from tollhouse.ir.usage import Usage
 from tollhouse.wire.envelope import answer_handed_out, wrap
 from tollhouse.wire.format import Answered, AnswerPolicy, Peek, WireFormat
+from tollhouse.wire.given_tools import CallsGivenBack, GivenTool, answer_given_back
 from tollhouse.wire.pipe import Pipe
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -16,13 +19,14 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
     """What an answer has of its own once it is translated: an id, a creation time (Unix seconds) for providers that
-    tell none, and the creator of the model, who alone can read its sealed reasoning. What cannot be carried over is
-    added to `losses`."""
+    tell none, and the creator of the model, who alone can read its sealed reasoning. `given` are the tools that the
+    provider was told under other names. What cannot be carried over is added to `losses`."""
 
     id: str
     created: int
     creator: str
     losses: list[Loss]
+    given: Mapping[str, GivenTool] = msgspec.field(default_factory=dict[str, GivenTool])
 
 
 class _Translated:
@@ -62,6 +66,7 @@ class StreamTranslation(_Translated):
         super().__init__(target, policy, peek, made)
         self._decoder = source.stream_decoder()
         self._encoder = target.stream_encoder(made.losses)
+        self._calls = CallsGivenBack(made.given) if made.given else None
 
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller. Raises FaultError on an error frame, garbled or oversized input."""
@@ -72,7 +77,10 @@ class StreamTranslation(_Translated):
         rest = self._encoded(self._decoder.flush()) + self._encoder.flush()
         return self._inner.feed(rest) + self._inner.close()
 
-    def _encoded(self, events: list[StreamEvent]) -> bytes:
+    def _encoded(self, events: Iterable[StreamEvent]) -> bytes:
+        calls = self._calls
+        if calls is not None:
+            events = [each for event in events for each in calls.feed(event)]
         return b"".join([self._encoder.feed(self._adapted(event)) for event in events])
 
     def _adapted(self, event: StreamEvent) -> StreamEvent:
@@ -111,6 +119,7 @@ class BodyTranslation(_Translated):
         self._parts.clear()
         self.usage = answer.usage
         answer = answer_handed_out(answer, self._made.creator, self._target.name)
+        answer = answer_given_back(answer, self._made.given)
         answer = msgspec.structs.replace(answer, id=self._made.id, created=answer.created or self._made.created)
         self._inner.feed(self._target.encode_response(answer, self._made.losses))
         return self._inner.close()

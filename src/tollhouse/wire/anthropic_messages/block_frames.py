@@ -25,9 +25,10 @@ from tollhouse.wire.anthropic_messages.blocks import encode_answered
 from tollhouse.wire.anthropic_messages.citations import encode_citation
 from tollhouse.wire.anthropic_messages.names import NAME
 from tollhouse.wire.anthropic_messages.reasoning import own_opaque
-from tollhouse.wire.anthropic_messages.tools import free_input, is_json_object
+from tollhouse.wire.anthropic_messages.tools import is_json_object
 from tollhouse.wire.fields import render
 from tollhouse.wire.framing import sse_frame
+from tollhouse.wire.given_tools import free_input, joined_name
 from tollhouse.wire.leftovers import Losses
 
 _Text = TextStart | TextDelta | TextCitation | TextEnd
@@ -181,7 +182,8 @@ class BlockFrames:
                 self.has_tool_calls = True
                 self._call = event
                 self._arguments.clear()
-                block: dict[str, object] = {"type": "tool_use", "id": event.id, "name": event.name, "input": {}}
+                name = joined_name(event.namespace, event.name)
+                block: dict[str, object] = {"type": "tool_use", "id": event.id, "name": name, "input": {}}
                 self._losses.restore(block, event.extensions, path)
                 return self._start(block)
             case ToolCallDelta():

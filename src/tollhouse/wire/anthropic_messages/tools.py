@@ -7,7 +7,15 @@ import msgspec
 
 from tollhouse.ir.parts import ToolCallPart
 from tollhouse.ir.plain import is_object
-from tollhouse.ir.request import ChatRequest, CustomTool, FunctionTool, ProviderTool, ToolChoice, ToolSpec
+from tollhouse.ir.request import (
+    ChatRequest,
+    CustomTool,
+    FunctionTool,
+    NamespaceTool,
+    ProviderTool,
+    ToolChoice,
+    ToolSpec,
+)
 from tollhouse.wire.anthropic_messages.names import (
     NAME,
     decode_cache_control,
@@ -16,6 +24,7 @@ from tollhouse.wire.anthropic_messages.names import (
     request_id_of,
 )
 from tollhouse.wire.fields import Fields, parse, render
+from tollhouse.wire.given_tools import free_input, joined_name, ungrouped
 from tollhouse.wire.leftovers import Losses, kept
 
 _NO_PARAMETERS: dict[str, object] = {"type": "object", "properties": {}}
@@ -48,12 +57,17 @@ def decode_tool(value: object, path: str) -> ToolSpec:
     )
 
 
-def encode_tools(tools: Sequence[ToolSpec], losses: Losses) -> list[object]:
-    """The list `tools`; what only another format knows is lost."""
+def encode_tools(tools: Sequence[ToolSpec], losses: Losses, place: str = "tools") -> list[object]:
+    """The list `tools`; what only another format knows is lost. `place` is where the list stands."""
     encoded: list[object] = []
     for number, tool in enumerate(tools):
-        path = f"tools[{number}]"
+        path = f"{place}[{number}]"
         match tool:
+            case NamespaceTool():
+                losses.note(path, f"{NAME} has no groups of tools; each is sent under a joined name")
+                losses.restore({}, tool.extensions, path)
+                encoded += encode_tools(ungrouped(tool), losses, f"{path}.tools")
+                continue
             case FunctionTool():
                 spec = present(name=tool.name, description=tool.description, input_schema=_schema(tool.parameters))
                 if tool.strict is not None:
@@ -114,7 +128,7 @@ def encode_tool_choice(request: ChatRequest, tools: Sequence[object], losses: Lo
     if choice is not None:
         encoded["type"] = "any" if choice.mode == "required" else choice.mode
         if choice.name is not None:
-            encoded["name"] = choice.name
+            encoded["name"] = joined_name(choice.namespace, choice.name)
         if choice.allowed is not None:
             losses.note("tool_choice.allowed", f"{NAME} cannot narrow the tools without leaving them out")
     if request.parallel_tool_calls is False and encoded.get("type") != "none":
@@ -145,7 +159,7 @@ def encode_tool_use(call: ToolCallPart, path: str, losses: Losses, *, asked: boo
     encoded: dict[str, object] = {
         "type": "tool_use",
         "id": request_id_of(call.id) if asked else call.id,
-        "name": call.name,
+        "name": joined_name(call.namespace, call.name),
         "input": _encode_input(call, path, losses),
     }
     encoded |= encode_cache_control(call.cache_control)
@@ -163,11 +177,6 @@ def _encode_input(call: ToolCallPart, path: str, losses: Losses) -> object:
         return msgspec.Raw(call.arguments.encode())
     losses.note(f"{path}.arguments", f"{NAME} takes a JSON object; sent as the text of one field")
     return free_input(call.arguments)
-
-
-def free_input(text: str) -> dict[str, object]:
-    """The input of a tool that takes free text, or of a call whose arguments are no JSON object."""
-    return {"input": text}
 
 
 def is_json_object(text: str) -> bool:
