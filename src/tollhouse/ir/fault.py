@@ -57,6 +57,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
     `message` is for the caller: what happened, why, what to do next; it never holds a secret. `detail` is for the
     log only. `param` names the offending field of the request (`messages[0].role`). `retry_after_s` is in seconds.
+    `code` is a word of the format's own on which programs act (`thread_unsupported_request`), where it has one.
     `upstream_status` is the HTTP status that the provider answered, None when it never answered.
     """
 
@@ -64,6 +65,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     source: FaultSource = "gateway"
     param: str | None = None
+    code: str | None = None
     retry_after_s: float | None = None
     provider: str | None = None
     upstream_status: int | None = None
