@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -148,7 +148,9 @@ def _codex_with_schema(place: Place, model: str, prompt: str) -> Ran:
 def _opencode(npm: str) -> Program:
     run = opencode(npm)
     write = _calls("write", lambda place: {"filePath": str(place.folder / "note.txt"), "content": NOTE})
-    tasks = {**_tasks(run, unknown_key="API key"), "writes a file": Task(write, _wrote, run, calls=True)}
+    # Each run takes seconds of the processor, so what does not depend on the upstream is played at one of them.
+    plain = {name: replace(task, upstreams=("chat",)) for name, task in _tasks(run, unknown_key="API key").items()}
+    tasks = {**plain, "writes a file": Task(write, _wrote, run, calls=True)}
     return Program(f"opencode + {npm}", "", tasks)
 
 
