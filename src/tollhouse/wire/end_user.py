@@ -4,7 +4,7 @@ import hashlib
 
 from tollhouse.wire.leftovers import Losses
 
-# OpenAI answers 400 to a longer `user` (API reference, November 2026); Claude Code names its user in some 150 characters.
+# OpenAI answers 400 to a longer `user` (its error of November 2026); Claude Code names its user in 150 characters.
 MAX_USER_CHARS = 64
 
 
