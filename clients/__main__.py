@@ -14,7 +14,7 @@ from clients.stage import Stage, set_stage
 from clients.tasks import programs, run_agent
 
 _PAGE = ROOT / "docs" / "clients.md"
-_MARK = "<!-- the rest is written by `make clients` with --write -->\n"
+_MARK = "<!-- the rest is written by `python -m clients --write` -->\n"
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
     options.add_argument(
         "--upstream", nargs="+", choices=UPSTREAMS, default=list(UPSTREAMS), help="the upstream formats"
     )
-    options.add_argument("--write", action="store_true", help=f"write the table into {_PAGE.relative_to(ROOT)}")
+    options.add_argument("--write", action="store_true", help=f"write a summary into {_PAGE.relative_to(ROOT)}")
     chosen = options.parse_args()
     install_npm()
     install_python()
@@ -37,13 +37,12 @@ def main() -> int:
             outcomes += _run(name, chosen.upstream, stage, Path(scratch))
             print(f"clients: {name}: {time.monotonic() - started_s:.0f} s", file=sys.stderr, flush=True)
     failed = [one for one in outcomes if one.failure is not None]
-    table = render(outcomes, chosen.upstream)
-    print(table)
+    print(render(outcomes, chosen.upstream))
     for one in failed:
         print(f"FAILED {one.client}, upstream {one.upstream}, {one.scenario}: {one.failure}")
     if chosen.write:
         page = _PAGE.read_text()
-        _PAGE.write_text(page[: page.index(_MARK) + len(_MARK)] + "\n" + table)
+        _PAGE.write_text(page[: page.index(_MARK) + len(_MARK)] + "\n" + summarise(outcomes, chosen.upstream))
     print(f"clients: {len(outcomes) - len(failed)} of {len(outcomes)} went well")
     return 1 if failed else 0
 
@@ -63,6 +62,22 @@ def render(outcomes: Sequence[Outcome], upstreams: Sequence[str]) -> str:
         row = [_cell(cells, (client, scenario, upstream)) for upstream in upstreams]
         lines.append(f"| {client} | {scenario} | {' | '.join(row)} |")
     return "\n".join(lines) + "\n"
+
+
+def summarise(outcomes: Sequence[Outcome], upstreams: Sequence[str]) -> str:
+    """The same in short: a line for each client, with its scenarios."""
+    lines = [f"| client | scenarios | {' | '.join(upstreams)} |", "|---" * (2 + len(upstreams)) + "|"]
+    for client in dict.fromkeys(one.client for one in outcomes):
+        own = [one for one in outcomes if one.client == client]
+        row = [_went([one for one in own if one.upstream == upstream]) for upstream in upstreams]
+        scenarios = ", ".join(dict.fromkeys(one.scenario for one in own))
+        lines.append(f"| {client} | {scenarios} | {' | '.join(row)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _went(outcomes: Sequence[Outcome]) -> str:
+    failed = [one.scenario for one in outcomes if one.failure is not None]
+    return f"failed: {', '.join(failed)}" if failed else f"{len(outcomes)} ok" if outcomes else "–"
 
 
 def _cell(cells: dict[tuple[str, str, str], str | None], key: tuple[str, str, str]) -> str:
