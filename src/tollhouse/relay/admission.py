@@ -10,8 +10,9 @@ from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import AccountStore
 from tollhouse.catalog.entries import Catalog, Deployment, Resolved
 from tollhouse.ir.fault import Fault, FaultError, FaultKind, invalid_request
-from tollhouse.money.pricing import is_tool, unpriced_feature, upper_bound
-from tollhouse.money.store import Hold, Ledger
+from tollhouse.money.lease import Hold
+from tollhouse.money.pricing import is_tool, unpriced_feature
+from tollhouse.relay.budget import Budget
 from tollhouse.relay.call import Call
 from tollhouse.wire.format import Scan, WireFormat
 
@@ -72,7 +73,7 @@ class Authenticator:
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that may be forwarded."""
+    """A call that may be forwarded. Whoever has it ends its hold."""
 
     call: Call
     principal: Principal
@@ -82,6 +83,13 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     deployments: tuple[Deployment, ...]
     """Who may be asked."""
     hold: Hold
+    injected_limit: int | None = None
+    """The limit on the answer's tokens that the gateway has set, since the caller set none and more does not fit."""
+
+    @property
+    def output_limit(self) -> int | None:
+        """The limit on the answer's tokens that is sent, None without one."""
+        return self.injected_limit or self.scan.peek.output_limit
 
 
 def paid_features(scan: Scan, *, native: bool) -> tuple[tuple[str, str], ...]:
@@ -118,13 +126,14 @@ def _deployments(resolved: Resolved, scan: Scan, wire_format: WireFormat) -> tup
 class Admission:
     """Checks a call whose key is good, in the order of the published contracts."""
 
-    def __init__(self, catalog: Callable[[], Catalog], formats: Mapping[str, WireFormat], ledger: Ledger) -> None:
+    def __init__(self, catalog: Callable[[], Catalog], formats: Mapping[str, WireFormat], budget: Budget) -> None:
         self._catalog = catalog
         self._formats = formats
-        self._ledger = ledger
+        self._budget = budget
 
     async def admit(self, call: Call, principal: Principal) -> Admitted:
-        """Raises FaultError: invalid_request, unknown_model, model_not_allowed, insufficient_balance."""
+        """Raises FaultError: invalid_request, unknown_model, model_not_allowed, insufficient_balance,
+        key_limit, books_unavailable."""
         call.voice.validate(call.body)
         wire_format = self._formats[call.voice.format_name]
         scan = wire_format.scan(call.body)
@@ -132,15 +141,9 @@ class Admission:
         model = resolved.model
         deployments = _deployments(resolved, scan, wire_format)
         native = any(deployment.provider.format == wire_format.name for deployment in deployments)
-        limit = scan.peek.output_limit or model.max_output_tokens
-        paid = paid_features(scan, native=native)
-        hold = Hold(
-            request_id=call.request_id,
-            account_id=principal.account_id,
-            amount_nano_usd=upper_bound(model.price, scan.size_bytes, limit, scan.peek.choices, paid),
-            price_version=model.price.version,
-        )
-        await self._ledger.hold(hold, invoicing=principal.invoicing)
+        priced = msgspec.structs.replace(scan.peek, paid=paid_features(scan, native=native))
+        priced_scan = msgspec.structs.replace(scan, peek=priced)
+        terms = await self._budget.hold(call.request_id, principal, model, priced_scan, call.body)
         return Admitted(
             call=call,
             principal=principal,
@@ -148,7 +151,8 @@ class Admission:
             scan=scan,
             resolved=resolved,
             deployments=deployments,
-            hold=hold,
+            hold=terms.hold,
+            injected_limit=terms.injected_limit,
         )
 
     def resolve(self, name: str, principal: Principal) -> Resolved:

@@ -167,8 +167,9 @@ def _open(asking: _Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
         id=policy.answer_id or call.request_id,
         created=call.started_at_ms // 1000,
         creator=admitted.resolved.model.creator.slug,
+        custom_tools=outgoing.custom_tools(deployment),
         losses=losses,
-        given=outgoing.given_tools(),
+        grouped=outgoing.grouped_tools(),
     )
     source = outgoing.format_of(deployment)
     return open_translation(source, admitted.format, policy, admitted.scan.peek, made), losses

@@ -1,7 +1,5 @@
 """Translation: an answer of one format on its way to a caller of another, through the internal representation."""
 
-from collections.abc import Iterable, Mapping
-
 import msgspec
 
 from tollhouse.ir.events import AnswerStart, ReasoningEnd, StreamEvent, UsageReport
@@ -9,24 +7,27 @@ from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.parts import ReasoningOrigin
 from tollhouse.ir.usage import Usage
+from tollhouse.wire.custom_tools import CustomCalls, answered_as_custom
 from tollhouse.wire.envelope import answer_handed_out, wrap
 from tollhouse.wire.format import Answered, AnswerPolicy, Peek, WireFormat
-from tollhouse.wire.given_tools import CallsGivenBack, GivenTool, answer_given_back
 from tollhouse.wire.pipe import Pipe
+from tollhouse.wire.tool_groups import Grouped, answer_grouped, event_grouped
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
     """What an answer has of its own once it is translated: an id, a creation time (Unix seconds) for providers that
-    tell none, and the creator of the model, who alone can read its sealed reasoning. `given` are the tools that the
-    provider was told under other names. What cannot be carried over is added to `losses`."""
+    tell none, the creator of the model, who alone can read its sealed reasoning, the names of the caller's custom
+    tools that the provider knows as functions, and of the tools whose groups it does not know. What cannot be carried
+    over is added to `losses`."""
 
     id: str
     created: int
     creator: str
+    custom_tools: frozenset[str] = frozenset()
     losses: list[Loss]
-    given: Mapping[str, GivenTool] = msgspec.field(default_factory=dict[str, GivenTool])
+    grouped: Grouped = msgspec.field(default_factory=dict[str, tuple[str, str]])
 
 
 class _Translated:
@@ -67,7 +68,7 @@ class StreamTranslation(_Translated):
         super().__init__(target, policy, peek, made)
         self._decoder = source.stream_decoder()
         self._encoder = target.stream_encoder(made.losses)
-        self._calls = CallsGivenBack(made.given) if made.given else None
+        self._custom_calls = CustomCalls(made.custom_tools)
 
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller. Raises FaultError on an error frame, garbled or oversized input."""
@@ -78,11 +79,8 @@ class StreamTranslation(_Translated):
         rest = self._encoded(self._decoder.flush()) + self._encoder.flush()
         return self._inner.feed(rest) + self._inner.close()
 
-    def _encoded(self, events: Iterable[StreamEvent]) -> bytes:
-        calls = self._calls
-        if calls is not None:
-            events = [each for event in events for each in calls.feed(event)]
-        return b"".join([self._encoder.feed(self._adapted(event)) for event in events])
+    def _encoded(self, events: list[StreamEvent]) -> bytes:
+        return b"".join([self._encoder.feed(self._adapted(event)) for event in self._custom_calls.adapted(events)])
 
     def _adapted(self, event: StreamEvent) -> StreamEvent:
         if isinstance(event, AnswerStart):
@@ -93,7 +91,7 @@ class StreamTranslation(_Translated):
             origin = event.origin or ReasoningOrigin(format=self._target.name)
             sealed = wrap(event.opaque, msgspec.structs.replace(origin, creator=self._made.creator))
             return msgspec.structs.replace(event, opaque=sealed, origin=ReasoningOrigin(format=self._target.name))
-        return event
+        return event_grouped(event, self._made.grouped) if self._made.grouped else event
 
 
 class BodyTranslation(_Translated):
@@ -119,8 +117,9 @@ class BodyTranslation(_Translated):
         answer = self._source.decode_response(b"".join(self._parts))
         self._parts.clear()
         self.usage = answer.usage
+        answer = answered_as_custom(answer, self._made.custom_tools)
         answer = answer_handed_out(answer, self._made.creator, self._target.name)
-        answer = answer_given_back(answer, self._made.given)
+        answer = answer_grouped(answer, self._made.grouped)
         answer = msgspec.structs.replace(answer, id=self._made.id, created=answer.created or self._made.created)
         self._inner.feed(self._target.encode_response(answer, self._made.losses))
         return self._inner.close()

@@ -32,7 +32,9 @@ class AnthropicMessages:
 
     name = NAME
     path = "/messages"
+    output_limit_field = "max_tokens"
     needs_output_limit = True
+    custom_tools = False
     forwarded_headers = frozenset({"anthropic-version", "anthropic-beta"})
 
     def __init__(self, options: RequestOptions | None = None) -> None:

@@ -23,16 +23,12 @@ from tollhouse.wire.anthropic_messages.names import (
     present,
     request_id_of,
 )
+from tollhouse.wire.custom_tools import as_function, free_input
 from tollhouse.wire.fields import Fields, parse, render
-from tollhouse.wire.given_tools import free_input, joined_name, ungrouped
 from tollhouse.wire.leftovers import Losses, kept
+from tollhouse.wire.tool_groups import joined_name, ungrouped
 
 _NO_PARAMETERS: dict[str, object] = {"type": "object", "properties": {}}
-_ONE_TEXT: dict[str, object] = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-}
 _MODES = {"auto": "auto", "none": "none", "any": "required", "tool": "tool"}
 
 
@@ -68,13 +64,14 @@ def encode_tools(tools: Sequence[ToolSpec], losses: Losses, place: str = "tools"
                 losses.restore({}, tool.extensions, path)
                 encoded += encode_tools(ungrouped(tool), losses, f"{path}.tools")
                 continue
-            case FunctionTool():
-                spec = present(name=tool.name, description=tool.description, input_schema=_schema(tool.parameters))
-                if tool.strict is not None:
-                    spec["strict"] = tool.strict
-            case CustomTool():
-                losses.note(path, f"{NAME} has no tools that take free text; sent as a function of one text")
-                spec = present(name=tool.name, description=tool.description, input_schema=_ONE_TEXT)
+            case FunctionTool() | CustomTool():
+                function = tool if isinstance(tool, FunctionTool) else as_function(tool)
+                if function is not tool:
+                    losses.note(path, f"{NAME} has no tools that take free text; sent as a function of one text")
+                schema = _schema(function.parameters)
+                spec = present(name=tool.name, description=tool.description, input_schema=schema)
+                if function.strict is not None:
+                    spec["strict"] = function.strict
             case ProviderTool():
                 if tool.format == NAME:
                     encoded.append(tool.value)

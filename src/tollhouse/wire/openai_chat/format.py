@@ -32,7 +32,9 @@ class OpenAIChat:
 
     name = "openai_chat"
     path = "/chat/completions"
+    output_limit_field = "max_completion_tokens"
     needs_output_limit = False
+    custom_tools = True
     forwarded_headers = frozenset({"openai-beta"})
 
     def scan(self, body: bytes) -> Scan:

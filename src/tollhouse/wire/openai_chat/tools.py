@@ -8,9 +8,9 @@ from tollhouse.ir.plain import is_array, is_object
 from tollhouse.ir.request import CustomTool, FunctionTool, NamespaceTool, ProviderTool, ToolChoice, ToolSpec
 from tollhouse.wire.breakpoints import decode_cache_control, encode_cache_control
 from tollhouse.wire.fields import Fields
-from tollhouse.wire.given_tools import joined_name, ungrouped
 from tollhouse.wire.leftovers import Losses, kept
 from tollhouse.wire.openai_chat.parts import NAME
+from tollhouse.wire.tool_groups import joined_name, ungrouped
 
 
 def decode_tool(value: object, path: str) -> ToolSpec:
