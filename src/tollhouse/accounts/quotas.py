@@ -1,6 +1,6 @@
 """QuotaStore: limits, plans, consumers and the state of workspaces, and what they need of a store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -108,8 +108,9 @@ class QuotaStore(Protocol):
     """Every method raises FaultError: books_unavailable when the store cannot be used, invalid_request where it says
     so. Each change is one transaction with its audit row, and is in force on the next look-up of a key."""
 
-    def on_change(self, callback: Callable[[], None]) -> None:
-        """Call back in this process after each change, so that nothing remembered from before it is used."""
+    def on_change(self, callback: Callable[[tuple[str, ...]], Awaitable[None]]) -> None:
+        """Call back in this process after each change and before its method returns, so that nothing remembered from
+        before it is used. It is given the accounts of changed limits: what is leased of them has to go back."""
         ...
 
     async def set_limit(self, wish: LimitWish, change: Change) -> LimitStanding | None:
@@ -155,9 +156,7 @@ class QuotaStore(Protocol):
         (invalid_request) for more than is available: what running calls hold is not."""
         ...
 
-    async def set_consumer(
-        self, key_id: str, username: str | None, custom_id: str | None, change: Change
-    ) -> Consumer:
+    async def set_consumer(self, key_id: str, username: str | None, custom_id: str | None, change: Change) -> Consumer:
         """Make a key's consumer, or name it anew."""
         ...
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from tollhouse.accounts.limits import limit_account
 from tollhouse.accounts.principal import Limit, Principal
 from tollhouse.catalog.entries import Model
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
@@ -12,7 +13,7 @@ from tollhouse.money.amount import usd_text
 from tollhouse.money.lease import Claim, Hold
 from tollhouse.money.ledger import Ledger, Short
 from tollhouse.money.pricing import upper_bound
-from tollhouse.relay.buckets import Bound, claims, limit_account
+from tollhouse.relay.buckets import Bound, claims
 from tollhouse.tokens.bounds import most_prompt_tokens, most_tokens
 from tollhouse.wire.format import Scan
 

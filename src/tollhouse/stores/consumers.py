@@ -25,7 +25,8 @@ SELECT s.id, s.username, s.custom_id, a.credits, a.debits, COALESCE(({WITHDRAWN}
 FROM (
     SELECT c.id, c.key_id, c.username, c.custom_id, w.invoicing, l.amount IS NOT NULL AS own,
         CASE WHEN l.amount IS NULL THEN 'credit:' || k.workspace_id
-        WHEN l.resets = 0 THEN 'limit:' || l.id || ':total' ELSE 'limit:' || l.id || ':total.' || l.resets END AS account
+        WHEN l.resets = 0 THEN 'limit:' || l.id || ':total'
+        ELSE 'limit:' || l.id || ':total.' || l.resets END AS account
     FROM consumer c JOIN api_key k ON k.id = c.key_id JOIN workspace w ON w.id = k.workspace_id
     LEFT JOIN quota_limit l ON l.owner_id = c.key_id AND l.reason = 'consumer_quota' AND l.period = 'total'
     WHERE c.key_id = ?
@@ -43,15 +44,15 @@ def consumer_of(row: Row) -> Consumer:
 
 def standing_of(row: Row) -> ConsumerStanding:
     """A row of STANDING as a value."""
-    credits, debits, withdrawn, invoicing, own, *sums = (value if isinstance(value, int) else 0 for value in row[3:])
+    credited, debited, withdrawn, invoicing, own, *sums = (value if isinstance(value, int) else 0 for value in row[3:])
     requests, total_tokens, total_cost = sums
     return ConsumerStanding(
         consumer_id=str(row[0]),
         username=_text(row[1]),
         custom_id=_text(row[2]),
-        quota=credits - withdrawn,
-        used=debits - withdrawn,
-        remaining=credits - debits,
+        quota=credited - withdrawn,
+        used=debited - withdrawn,
+        remaining=credited - debited,
         invoiced=bool(invoicing) and not own,
         requests=requests,
         total_tokens=total_tokens,
@@ -77,9 +78,7 @@ def check_names(username: str | None, custom_id: str | None) -> None:
             raise invalid_request(f"A consumer's {param} has 1 to {_NAME_CHARS} printable characters.", param)
 
 
-def add_consumer(
-    connection: Connection, key_id: str, username: str | None, custom_id: str | None, at_ms: int
-) -> None:
+def add_consumer(connection: Connection, key_id: str, username: str | None, custom_id: str | None, at_ms: int) -> None:
     """The row; it keeps its id when the key has one already."""
     connection.execute(
         "INSERT INTO consumer (id, key_id, username, custom_id, created_at_ms) VALUES (?, ?, ?, ?, ?) "

@@ -70,7 +70,7 @@ def reset_limit(connection: Connection, owner_id: str, reason: Reason, period: P
     found = connection.execute(_ONE, (owner_id, reason, period)).fetchone()
     if found is None or found[3] is None:
         raise invalid_request(f"There is no {period_adverb(period)} limit to reset.", "period")
-    connection.execute("UPDATE quota_limit SET resets = resets + 1 WHERE id = ?", (found[0],))
+    connection.execute("UPDATE quota_limit SET resets = resets + 1 WHERE id = ?", (str(found[0]),))
     limit = limit_of(connection.execute(_ONE, (owner_id, reason, period)).fetchall()[0])
     detail = {"limit": limit.id, "reason": reason, "period": period, "resets": limit.resets}
     audit_id = note(connection, change, "limit.reset", owner_id, detail)
@@ -91,15 +91,20 @@ def standings(rows: Rows, owner_ids: Sequence[str], now_ms: int) -> list[LimitSt
 def standing(rows: Rows, limit: Limit, owner_id: str, now_ms: int) -> LimitStanding:
     """Where one limit stands."""
     label = period_label(limit.period, limit.resets, now_ms)
-    credits, debits, withdrawn = _account(rows, account_id(limit.id, label)) or (limit.amount, 0, 0)
+    credited, debited, withdrawn = _account(rows, account_id(limit.id, label)) or (limit.amount, 0, 0)
     return LimitStanding(
         limit=limit,
         owner_id=owner_id,
-        quota=credits - withdrawn,
-        used=debits - withdrawn,
-        remaining=credits - debits,
+        quota=credited - withdrawn,
+        used=debited - withdrawn,
+        remaining=credited - debited,
         ends_at_ms=period_ends_ms(limit.period, now_ms),
     )
+
+
+def accounts_of(limit: Limit, now_ms: int) -> tuple[str, ...]:
+    """The accounts that a change of the limit is about: of the present period, and of one that is about to begin."""
+    return tuple(account_id(limit.id, label) for label in _labels(limit, now_ms))
 
 
 def rows_of(connection: Connection) -> Rows:
@@ -113,9 +118,8 @@ def _adjust(connection: Connection, limit: Limit, now_ms: int, audit_id: str) ->
     It is opened if it is not, lest a process that remembers the limit of before opens it with that; for the same
     reason the next period's account is opened when that is about to begin.
     """
-    labels = {period_label(limit.period, limit.resets, at_ms) for at_ms in (now_ms, now_ms + KNOWN_ELSEWHERE_MS)}
     source = f"limits-source:{limit.unit}"
-    for line, label in enumerate(sorted(labels)):
+    for line, label in enumerate(_labels(limit, now_ms)):
         account = account_id(limit.id, label)
         known = _account(rows_of(connection), account)
         if known is None:
@@ -130,6 +134,13 @@ def _adjust(connection: Connection, limit: Limit, now_ms: int, audit_id: str) ->
             _post(connection, (f"limit:{audit_id}", line, source, account, more, "raised", now_ms))
         elif more < 0:
             _post(connection, (f"limit:{audit_id}", line, account, source, -more, "lowered", now_ms))
+            # What processes have leased of it would let them spend the limit of before.
+            connection.execute("UPDATE lease SET recall = 1 WHERE account_id = ? AND state = 'active'", (account,))
+
+
+def _labels(limit: Limit, now_ms: int) -> list[str]:
+    moments = (now_ms, now_ms + KNOWN_ELSEWHERE_MS)
+    return sorted({period_label(limit.period, limit.resets, at_ms) for at_ms in moments})
 
 
 def _post(connection: Connection, values: Values) -> None:

@@ -1,7 +1,7 @@
 """SqliteQuotas: the QuotaStore on SQLite."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -21,10 +21,10 @@ from tollhouse.accounts.quotas import (
 from tollhouse.accounts.store import Workspace
 from tollhouse.ir.fault import FaultError, invalid_request
 from tollhouse.stores import consumers, limits, plans, workspace_state
+from tollhouse.stores.account_rows import WORKSPACES, workspace_of
 from tollhouse.stores.audit import audit_query, audit_row, note
 from tollhouse.stores.database import Connection, Reader
 from tollhouse.stores.settlement import Settlement
-from tollhouse.stores.workspace_rows import WORKSPACES, workspace_of
 from tollhouse.stores.writer import Writer
 
 MAX_ALLOWED_MODELS = 1_000
@@ -47,9 +47,9 @@ class SqliteQuotas:
         self._look_ups = look_ups
         self._scans = scans
         self._blocked = blocked
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[tuple[str, ...]], Awaitable[None]]] = []
 
-    def on_change(self, callback: Callable[[], None]) -> None:
+    def on_change(self, callback: Callable[[tuple[str, ...]], Awaitable[None]]) -> None:
         """Call back after each change that this process makes."""
         self._callbacks.append(callback)
 
@@ -60,15 +60,17 @@ class SqliteQuotas:
             limit = limits.set_limit(connection, wish, change)
             return None if limit is None else _standing(connection, limit, wish.owner_id, change)
 
-        return await self._change(work)
+        return await self._change(change, work)
 
     async def reset_limit(self, owner_id: str, reason: Reason, period: Period, change: Change) -> LimitStanding:
         """Begin a limit's present period anew."""
 
         def work(connection: Connection) -> LimitStanding:
-            return _standing(connection, limits.reset_limit(connection, owner_id, reason, period, change), owner_id, change)
+            return _standing(
+                connection, limits.reset_limit(connection, owner_id, reason, period, change), owner_id, change
+            )
 
-        return await self._change(work)
+        return await self._change(change, work)
 
     async def limits(self, owner_ids: Sequence[str], now_ms: int) -> list[LimitStanding]:
         """The limits in force of these keys and workspaces."""
@@ -86,7 +88,7 @@ class SqliteQuotas:
             connection.execute("UPDATE api_key SET allowed_models = ? WHERE id = ?", (text, key_id))
             note(connection, change, "key.models", key_id, {"models": None if models is None else ", ".join(models)})
 
-        await self._change(work)
+        await self._change(change, work)
 
     async def set_plan(self, owner_id: str, plan: str | None, change: Change) -> LimitStanding | None:
         """Put a workspace or a key on a plan, or take it off."""
@@ -95,11 +97,11 @@ class SqliteQuotas:
             limit = plans.set_plan(connection, owner_id, plan, change)
             return None if limit is None else _standing(connection, limit, owner_id, change)
 
-        return await self._change(work)
+        return await self._change(change, work)
 
     async def sync_plans(self, listed: Sequence[Plan], change: Change) -> tuple[Plan, ...]:
         """Take over the catalogue's plans; returns plans in use that are not among them."""
-        return await self._change(lambda connection: plans.sync_plans(connection, listed, change))
+        return await self._change(change, lambda connection: plans.sync_plans(connection, listed, change))
 
     async def plans(self) -> list[Plan]:
         """All that are known, by name."""
@@ -116,12 +118,11 @@ class SqliteQuotas:
     async def refund(self, workspace_id: str, amount_nano_usd: int, reference: str, change: Change) -> int:
         """Take credit back out of the books, once per `reference`; the balance after it."""
         return await self._change(
-            lambda connection: workspace_state.refund(connection, workspace_id, amount_nano_usd, reference, change)
+            change,
+            lambda connection: workspace_state.refund(connection, workspace_id, amount_nano_usd, reference, change),
         )
 
-    async def set_consumer(
-        self, key_id: str, username: str | None, custom_id: str | None, change: Change
-    ) -> Consumer:
+    async def set_consumer(self, key_id: str, username: str | None, custom_id: str | None, change: Change) -> Consumer:
         """Make a key's consumer, or name it anew."""
 
         def work(connection: Connection) -> Consumer:
@@ -130,11 +131,11 @@ class SqliteQuotas:
                 connection.execute(f"{consumers.CONSUMERS} WHERE c.key_id = ?", (key_id,)).fetchall()[0]
             )
 
-        return await self._change(work)
+        return await self._change(change, work)
 
     async def remove_consumer(self, key_id: str, change: Change) -> bool:
         """Take a key's consumer away, with its quota."""
-        return await self._change(lambda connection: consumers.remove_consumer(connection, key_id, change))
+        return await self._change(change, lambda connection: consumers.remove_consumer(connection, key_id, change))
 
     async def consumers(self, workspace_id: str | None = None) -> list[Consumer]:
         """All, or those of one workspace."""
@@ -161,18 +162,24 @@ class SqliteQuotas:
         return [audit_row(row) for row in await asyncio.to_thread(self._scans.rows, sql, values)]
 
     async def _set_flag(
-        self, workspace_id: str, flag: workspace_state.Flag, value: bool, change: Change  # noqa: FBT001 -- its name stands beside it
+        self,
+        workspace_id: str,
+        flag: workspace_state.Flag,
+        value: bool,
+        change: Change,
     ) -> Workspace:
         def work(connection: Connection) -> Workspace:
             workspace_state.set_flag(connection, workspace_id, flag, value=value, change=change)
             return workspace_of(connection.execute(f"{WORKSPACES} WHERE w.id = ?", (workspace_id,)).fetchall()[0])
 
-        return await self._change(work)
+        return await self._change(change, work)
 
-    async def _change(self, work: Callable[[Connection], T]) -> T:
+    async def _change(self, change: Change, work: Callable[[Connection], T]) -> T:
         result = await self._writer.run(work)
+        changed = result.limit if isinstance(result, LimitStanding) else None
+        accounts = limits.accounts_of(changed, change.at_ms) if changed is not None else ()
         for callback in self._callbacks:
-            callback()
+            await callback(accounts)
         return result
 
 

@@ -37,19 +37,22 @@ def refund(connection: Connection, workspace_id: str, amount_nano_usd: int, refe
     if known == (account, amount_nano_usd):
         return balance
     if known is not None:
-        raise invalid_request(
-            f"The reference {reference!r} was used for another refund. Choose another.", "reference"
-        )
+        raise invalid_request(f"The reference {reference!r} was used for another refund. Choose another.", "reference")
     available = max(0, balance - leased)
     if not 0 < amount_nano_usd <= available:
-        held = f" {usd_text(leased)} USD more is held for running calls: try again when they have ended." if leased else ""
+        held = (
+            f" {usd_text(leased)} USD more is held for running calls: try again when they have ended." if leased else ""
+        )
         raise invalid_request(
-            f"{usd_text(amount_nano_usd)} USD cannot be refunded; {usd_text(available)} USD is available.{held}", "amount"
+            f"{usd_text(amount_nano_usd)} USD cannot be refunded; {usd_text(available)} USD is available.{held}",
+            "amount",
         )
     connection.execute(
         "INSERT INTO transfer (request, line, debit_account, credit_account, amount, code, at_ms) "
         "VALUES (?, 0, ?, ?, ?, 'refund', ?)",
         (request, account, _SOURCE, amount_nano_usd, change.at_ms),
     )
-    note(connection, change, "credit.refund", workspace_id, {"amount_nano_usd": amount_nano_usd, "reference": reference})
+    note(
+        connection, change, "credit.refund", workspace_id, {"amount_nano_usd": amount_nano_usd, "reference": reference}
+    )
     return balance - amount_nano_usd

@@ -54,9 +54,5 @@ CREATE INDEX audit_by_subject ON audit (subject, at_ms);
 -- What was taken out of an account without being spent. Charges are not in it, so it costs them nothing.
 CREATE INDEX transfer_withdrawals ON transfer (debit_account) WHERE code IN ('refund', 'lowered');
 
-INSERT INTO account (id, kind, unit, scope) VALUES
-    ('limits-spent:nano_usd', 'revenue', 'nano_usd', 'limits'),
-    ('limits-source:nano_usd', 'source', 'nano_usd', 'limits'),
-    ('limits-spent:token', 'revenue', 'token', 'limits'),
-    ('limits-source:token', 'source', 'token', 'limits')
-ON CONFLICT (id) DO NOTHING;
+-- What a consumer has used is summed from the roll-ups of its key.
+CREATE INDEX rollup_by_key ON rollup (key_id);
