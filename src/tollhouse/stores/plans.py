@@ -57,11 +57,6 @@ def sync_plans(connection: Connection, plans: Sequence[Plan], change: Change) ->
     return tuple(plan for plan in map(plan_of, connection.execute(PLANS).fetchall()) if plan.name in left)
 
 
-def differs(known: Sequence[Plan], plans: Sequence[Plan]) -> bool:
-    """Whether there is anything to take over."""
-    return {plan for plan in known if not plan.retired} != set(plans)
-
-
 def _move(connection: Connection, owner_id: str, plan: Plan | None, change: Change) -> Limit | None:
     """End what the owner has of plans with another period, then set the one of this plan's."""
     for owner, period, name, _ in connection.execute(f"{_ON_PLANS} AND owner_id = ?", (owner_id,)).fetchall():

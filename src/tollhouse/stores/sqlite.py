@@ -255,7 +255,9 @@ class SqliteStore:
             connection.execute("UPDATE api_key SET state = ? WHERE id = ?", (state, found.id))
             return key_of(connection.execute(f"{KEYS} WHERE k.id = ?", (found.id,)).fetchall()[0])
 
-        return await self._writer.run(work)
+        row = await self._writer.run(work)
+        await self.quotas.changed()
+        return row
 
 
 def _probe(connection: Connection) -> None:

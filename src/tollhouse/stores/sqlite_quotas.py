@@ -53,6 +53,11 @@ class SqliteQuotas:
         """Call back after each change that this process makes."""
         self._callbacks.append(callback)
 
+    async def changed(self, accounts: tuple[str, ...] = ()) -> None:
+        """Something was changed in this process: tell those who remember it."""
+        for callback in self._callbacks:
+            await callback(accounts)
+
     async def set_limit(self, wish: LimitWish, change: Change) -> LimitStanding | None:
         """Set, change or take away a limit."""
 
@@ -178,8 +183,7 @@ class SqliteQuotas:
         result = await self._writer.run(work)
         changed = result.limit if isinstance(result, LimitStanding) else None
         accounts = limits.accounts_of(changed, change.at_ms) if changed is not None else ()
-        for callback in self._callbacks:
-            await callback(accounts)
+        await self.changed(accounts)
         return result
 
 
