@@ -20,7 +20,8 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     """What an answer has of its own once it is translated: an id, a creation time (Unix seconds) for providers that
     tell none, the creator of the model, who alone can read its sealed reasoning, the names of the caller's custom
     tools that the provider knows as functions, and of the tools whose groups it does not know. `input_tokens`
-    is about what the prompt has, for a format that says so before the provider does. What cannot be carried over is added to `losses`."""
+    is about what the prompt has, for a format that says so before the provider does. What cannot be carried over is
+    added to `losses`."""
 
     id: str
     created: int
