@@ -56,9 +56,9 @@ def test_a_call_costs_its_tokens_to_the_nano_dollar(priced: RunningGateway, dial
 def test_the_record_and_the_charge_are_there_when_the_last_byte_is(priced: RunningGateway) -> None:
     key = priced.key("last-byte")
     for number in range(20):
-        reply = chat(priced, HPP, key, "priced/script/text=1/usage=0:1", stream=bool(number % 2))
-        assert priced.record(reply.request_id).cost_nano_usd == 10_000
-        assert priced.balance("last-byte") == 5 * 10**9 - (number + 1) * 10_000
+        reply = chat(priced, HPP, key, "priced/script/text=1/usage=8:1", stream=bool(number % 2))
+        assert priced.record(reply.request_id).cost_nano_usd == 20_000
+        assert priced.balance("last-byte") == 5 * 10**9 - (number + 1) * 20_000
 
 
 def test_parallel_calls_are_all_charged(priced: RunningGateway) -> None:

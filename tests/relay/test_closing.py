@@ -59,14 +59,25 @@ def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300)
         started_at_ms=0,
         client_request_id=None,
     )
-    resolved = bare(model=bare(price=PRICE), slug="a/b", label="a/b", upstream_model=lambda _deployment: "b")
+    resolved = bare(
+        model=bare(price=PRICE, context_length=0, max_output_tokens=0),
+        slug="a/b",
+        label="a/b",
+        upstream_model=lambda _deployment: "b",
+    )
     admitted = bare(
         call=call,
         resolved=resolved,
-        scan=bare(peek=bare(paid=(), stream=True), size_bytes=len(body)),
+        scan=bare(peek=bare(paid=(), stream=True, output_limit=None, choices=1), size_bytes=len(body)),
         hold=Hold(request_id="r1", account_id="credit:ws", amount_nano_usd=1, price_version="v1"),
     )
-    pipe = bare(usage=usage, received_bytes=received_bytes, finish_reason=None)
+    pipe = bare(
+        usage=usage,
+        service_tier=None,
+        reported_at_bytes=received_bytes,
+        received_bytes=received_bytes,
+        finish_reason=None,
+    )
     opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p")))
     return Progress(call=cast("Any", call), admitted=cast("Any", admitted), opened=cast("Any", opened), trail=[])
 

@@ -16,7 +16,7 @@ from tollhouse.observe.record import Attempt, CallRecord
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.attempts import Opened
 from tollhouse.relay.call import Call
-from tollhouse.tokens.bounds import likely_prompt_tokens, likely_tokens
+from tollhouse.relay.metering import Received, Sent, meter
 from tollhouse.wire.format import Answered
 
 # A provider may write anything there.
@@ -76,7 +76,8 @@ class Closing:
         usage = _usage(admitted, opened) if admitted and opened else None
         lines: tuple[ChargeLine, ...] = ()
         if admitted is not None and usage is not None:
-            service_tier, tool_uses = _extras(admitted)
+            asked_tier, tool_uses = _extras(admitted)
+            service_tier = (opened.pipe.service_tier if opened else None) or asked_tier
             lines = charge_lines(admitted.resolved.model.price, usage, service_tier, tool_uses=tool_uses)
         cost_nano_usd = sum(line.amount_nano_usd for line in lines)
         record = self._record(progress, status, fault, usage, cost_nano_usd)
@@ -156,15 +157,17 @@ class Closing:
 
 
 def _usage(admitted: Admitted, opened: Opened) -> Usage:
-    """What the provider reported; where it reported nothing that can be trusted, a count of what was sent and
-    received. A report that knows of no output although some came was made before it, so only its prompt counts."""
-    reported, received_bytes = opened.pipe.usage, opened.pipe.received_bytes
-    if reported is not None and (reported.completion_tokens or not received_bytes):
-        return reported
-    output_tokens = likely_tokens(received_bytes)
-    if reported is not None and reported.prompt_tokens:
-        return msgspec.structs.replace(reported, output_tokens=output_tokens, source="estimated")
-    return Usage(input_tokens=likely_prompt_tokens(admitted.call.body), output_tokens=output_tokens, source="estimated")
+    """The tokens that are charged."""
+    model, peek, pipe = admitted.resolved.model, admitted.scan.peek, opened.pipe
+    sent = Sent(
+        body=admitted.call.body,
+        output_limit=peek.output_limit,
+        choices=peek.choices,
+        context_length=model.context_length,
+        max_output_tokens=model.max_output_tokens,
+    )
+    received = Received(report=pipe.usage, reported_at_bytes=pipe.reported_at_bytes, size_bytes=pipe.received_bytes)
+    return meter(sent, received)
 
 
 def _extras(admitted: Admitted) -> tuple[str | None, dict[str, int]]:
