@@ -37,6 +37,7 @@ from tollhouse.relay.admission import Admission, Authenticator
 from tollhouse.relay.attempts import AttemptLimits, Attempts
 from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
+from tollhouse.relay.departure import Drains
 from tollhouse.relay.relay import Relay
 from tollhouse.settings import Settings
 from tollhouse.simulator.serve import RunningSimulator, start_simulator
@@ -126,7 +127,8 @@ def _join(settings: Settings, store: SqliteStore, catalog: Catalog, upstream: Ht
     limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s, on_loss=settings.on_loss)
     attempts = Attempts(upstream, formats, limits, clock_s, random.random)
     closing = Closing(store, store, metrics, log, clock_s)
-    relay = Relay(admission, attempts, closing, log, clock_s)
+    drains = Drains(settings.abandoned_calls, settings.abandoned_call_s)
+    relay = Relay(admission, attempts, closing, drains, log, clock_s)
     door = Door(
         dialects=(HppRouter(), HyperInfer(), VoltageGpu()),
         authenticate=authenticator.authenticate,

@@ -36,7 +36,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     shipped. `demo` gives an empty data folder a workspace to try, and lets the simulator stand in for providers
     that are not configured. `cors_origins` empty turns CORS off. `trusted_proxies` are networks whose X-Forwarded-*
     headers count. `on_loss` says what to do with a
-    request that the provider's format cannot say in full.
+    request that the provider's format cannot say in full. At most
+    `abandoned_calls` calls of a process are read on for `abandoned_call_s` when their caller has hung up and the
+    provider bills the whole answer.
     """
 
     data_dir: Folder = Path("data")
@@ -70,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     on_loss: Annotated[Literal["report", "reject"], msgspec.Meta(description="report or reject")] = "report"
     attempts: Annotated[int, msgspec.Meta(ge=1, le=10, description="a whole number from 1 to 10")] = 3
     attempts_budget_s: Seconds = 600.0
+    abandoned_calls: Count = 100
+    abandoned_call_s: Seconds = 120.0
 
 
 _LISTS = frozenset({"cors_origins", "trusted_proxies"})

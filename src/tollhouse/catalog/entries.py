@@ -3,12 +3,18 @@
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Literal
 
 import msgspec
 
 from tollhouse.wire.quirks import Quirks
 
 _REST_OF_NAME = re.compile(r"[!-~]{1,1024}", re.ASCII)
+
+
+OnDisconnect = Literal["cancel", "cancel_streams", "drain"]
+"""What becomes of an answer whose caller has hung up: it is cut off, because the provider then stops and bills no more
+(`cancel`: always, `cancel_streams`: of streams only), or read to its end, because the provider bills all of it."""
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +38,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     quirks: Quirks = Quirks()
     timeouts: Timeouts = Timeouts()
+    on_disconnect: OnDisconnect = "cancel"
 
     def __repr__(self) -> str:
         """Without the key and the headers, which may hold one."""

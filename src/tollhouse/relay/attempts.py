@@ -68,8 +68,17 @@ class Attempts:
         self._clock_s = clock_s
         self._chance = chance
 
-    async def open(self, admitted: Admitted, policy: AnswerPolicy, trail: list[Attempt]) -> Opened:
-        """The first answer that begins well. Raises FaultError with the last fault when the plan ends without one."""
+    async def open(
+        self,
+        admitted: Admitted,
+        policy: AnswerPolicy,
+        trail: list[Attempt],
+        asks: Callable[[Deployment | None], None],
+    ) -> Opened:
+        """The first answer that begins well. Raises FaultError with the last fault when the plan ends without one.
+
+        `asks` is told which deployment is asked now, and (None) that none is; what it raises ends the plan.
+        """
         asked = admitted.call.headers.get(_ON_LOSS_HEADER, "").strip().lower()
         on_loss: OnLoss = "reject" if asked == "reject" else self._limits.on_loss
         outgoing = Outgoing(admitted, self._formats, on_loss)
@@ -83,8 +92,10 @@ class Attempts:
         )
         fault: Fault | None = None
         while (planned := plan.next(fault, self._clock_s())) is not None:
+            asks(None)
             if planned.delay_s > 0:
                 await asyncio.sleep(planned.delay_s)
+            asks(planned.deployment)
             started_s = self._clock_s()
             request = self._request(asking, planned.deployment)
             try:

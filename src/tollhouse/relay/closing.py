@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from tollhouse.catalog.entries import Deployment
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.usage import Usage
 from tollhouse.money.pricing import charge_lines
@@ -16,7 +17,9 @@ from tollhouse.observe.record import Attempt, CallRecord
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.attempts import Opened
 from tollhouse.relay.call import Call
+from tollhouse.relay.departure import bills_the_rest
 from tollhouse.relay.metering import Received, Sent, meter
+from tollhouse.tokens.bounds import likely_tokens
 from tollhouse.wire.format import Answered
 
 # A provider may write anything there.
@@ -37,10 +40,13 @@ class CallStore(Protocol):
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """How far a call has come, filled in on its way."""
+    """How far a call has come, filled in on its way. `asked` is the deployment that is being asked, `left` says that
+    the caller hung up."""
 
     call: Call
     admitted: Admitted | None = None
+    asked: Deployment | None = None
+    left: bool = False
     opened: Opened | None = None
     trail: list[Attempt]
     first_byte_s: float | None = None
@@ -73,7 +79,7 @@ class Closing:
         The commit is queued before the first wait, so that it happens even when the task is cancelled meanwhile.
         """
         admitted, opened = progress.admitted, progress.opened
-        usage = _usage(admitted, opened) if admitted and opened else None
+        usage = _usage(progress)
         lines: tuple[ChargeLine, ...] = ()
         if admitted is not None and usage is not None:
             asked_tier, tool_uses = _extras(admitted)
@@ -122,7 +128,7 @@ class Closing:
         first_s = progress.first_byte_s
         usage = usage or Usage(source="estimated")
         principal = call.principal
-        deployment = opened.deployment if opened else None
+        deployment = opened.deployment if opened else (progress.asked if progress.left else None)
         return CallRecord(
             id=call.request_id,
             started_at_ms=call.started_at_ms,
@@ -156,18 +162,40 @@ class Closing:
         self._log.call(record)
 
 
-def _usage(admitted: Admitted, opened: Opened) -> Usage:
-    """The tokens that are charged."""
-    model, peek, pipe = admitted.resolved.model, admitted.scan.peek, opened.pipe
-    sent = Sent(
+def beyond_limit(progress: Progress) -> bool:
+    """Whether more has come than the call was admitted for: so far a caller who is gone pays, and no further."""
+    if progress.admitted is None or progress.opened is None:
+        return True
+    sent = _sent(progress.admitted)
+    limit = sent.choices * (sent.output_limit or sent.max_output_tokens)
+    return bool(limit) and likely_tokens(progress.opened.pipe.received_bytes) > limit
+
+
+def _usage(progress: Progress) -> Usage | None:
+    """The tokens that are charged, None without any."""
+    admitted, opened = progress.admitted, progress.opened
+    if admitted is None:
+        return None
+    if opened is not None:
+        pipe = opened.pipe
+        received = Received(report=pipe.usage, reported_at_bytes=pipe.reported_at_bytes, size_bytes=pipe.received_bytes)
+        return meter(_sent(admitted), received)
+    asked = progress.asked
+    if not progress.left or asked is None:
+        return None
+    billed = bills_the_rest(asked.provider.on_disconnect, stream=admitted.scan.peek.stream)
+    return meter(_sent(admitted), Received()) if billed else None
+
+
+def _sent(admitted: Admitted) -> Sent:
+    model, peek = admitted.resolved.model, admitted.scan.peek
+    return Sent(
         body=admitted.call.body,
         output_limit=peek.output_limit,
         choices=peek.choices,
         context_length=model.context_length,
         max_output_tokens=model.max_output_tokens,
     )
-    received = Received(report=pipe.usage, reported_at_bytes=pipe.reported_at_bytes, size_bytes=pipe.received_bytes)
-    return meter(sent, received)
 
 
 def _extras(admitted: Admitted) -> tuple[str | None, dict[str, int]]:

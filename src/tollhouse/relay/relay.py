@@ -4,14 +4,15 @@ import asyncio
 import urllib.parse
 from collections.abc import Callable
 
+from tollhouse.catalog.entries import Deployment
 from tollhouse.ir.fault import Fault, FaultError
 from tollhouse.ir.loss import Loss
 from tollhouse.observe.logs import Log
 from tollhouse.relay.admission import Admission
 from tollhouse.relay.attempts import Attempts, Opened
 from tollhouse.relay.call import Call, Caller, CallerGoneError, Headers
-from tollhouse.relay.closing import BROKEN, Closing, Progress
-from tollhouse.relay.departure import Departure
+from tollhouse.relay.closing import BROKEN, Closing, Progress, beyond_limit
+from tollhouse.relay.departure import Departure, Drains
 
 _LOSS_HEADER = b"x-tollhouse-loss"
 _LOSS_HEADER_BYTES = 1024
@@ -28,18 +29,25 @@ class Relay:
     """Handles calls; one instance serves all."""
 
     def __init__(
-        self, admission: Admission, attempts: Attempts, closing: Closing, log: Log, clock_s: Callable[[], float]
+        self,
+        admission: Admission,
+        attempts: Attempts,
+        closing: Closing,
+        drains: Drains,
+        log: Log,
+        clock_s: Callable[[], float],
     ) -> None:
         self._admission = admission
         self._attempts = attempts
         self._closing = closing
+        self._drains = drains
         self._log = log
         self._clock_s = clock_s
 
     async def handle(self, call: Call, caller: Caller) -> None:
         """Answer one call, whatever happens; never raises but when its task is cancelled."""
         progress = Progress(call=call, trail=[])
-        departure = Departure(caller)
+        departure = Departure(caller, self._drains)
         started = False
         self._closing.opened()
         try:
@@ -51,19 +59,19 @@ class Relay:
                 started = True
                 await self._stream(progress, opened, caller, departure)
             else:
-                await self._body(progress, opened, caller)
+                await self._body(progress, opened, caller, departure)
         except FaultError as error:
             await self._fail(progress, caller, error.fault, started=started)
         except CallerGoneError:
-            await self._abandon(progress)
+            await self._abandon(progress, departure)
         except asyncio.CancelledError:
-            await self._abandon(progress)
+            await self._settle_abandoned(progress, departure)
             raise
         except Exception as error:
             self._log.broken(call.request_id, error)
             await self._fail(progress, caller, BROKEN, started=started)
         finally:
-            caller.on_gone(None)
+            departure.done()
             self._closing.closed()
 
     async def _open(self, progress: Progress, departure: Departure) -> None:
@@ -73,26 +81,31 @@ class Relay:
         admitted = await self._admission.admit(call, call.principal)
         progress.admitted = admitted
         policy = call.voice.policy(call.request_id, admitted.resolved.slug, admitted.scan.peek)
+        stream = admitted.scan.peek.stream
+
+        def asks(deployment: Deployment | None) -> None:
+            progress.asked = None
+            departure.asking(None if deployment is None else deployment.provider.on_disconnect, stream=stream)
+            progress.asked = deployment
+
         with departure:
-            progress.opened = await self._attempts.open(admitted, policy, progress.trail)
+            progress.opened = await self._attempts.open(admitted, policy, progress.trail, asks)
 
     async def _stream(self, progress: Progress, opened: Opened, caller: Caller, departure: Departure) -> None:
-        try:
-            with departure:
-                await caller.start(200, (*_STREAM, *self._headers(progress)))
-                progress.first_byte_s = self._clock_s()
-                await caller.write(opened.first)
-                while not opened.ended:
-                    if out := await _more(opened):
-                        await caller.write(out)
-        finally:
-            opened.answer.close()
-        answered = await self._closing.settle(progress, "ok")
+        with departure:
+            await caller.start(200, (*_STREAM, *self._headers(progress)))
+            progress.first_byte_s = self._clock_s()
+            await caller.write(opened.first)
+            while not opened.ended:
+                if out := await _more(opened):
+                    await caller.write(out)
+        opened.answer.close()
+        answered = await self._closing.settle(progress, "aborted" if departure.gone else "ok")
         await caller.end(opened.pipe.finish(answered))
 
-    async def _body(self, progress: Progress, opened: Opened, caller: Caller) -> None:
+    async def _body(self, progress: Progress, opened: Opened, caller: Caller, departure: Departure) -> None:
         opened.answer.close()
-        answered = await self._closing.settle(progress, "ok")
+        answered = await self._closing.settle(progress, "aborted" if departure.gone else "ok")
         await caller.start(200, (_JSON, *self._headers(progress)))
         await caller.end(opened.pipe.finish(answered))
 
@@ -104,6 +117,7 @@ class Relay:
     async def _fail(self, progress: Progress, caller: Caller, fault: Fault, *, started: bool) -> None:
         """Tell the caller, in the words of his dialect: as an error answer, or as the stream's error frame."""
         call = progress.call
+        _let_go(progress)
         if not progress.closed:
             await self._closing.give_up(progress, "failed" if progress.admitted else "refused", fault)
         worded = call.voice.word(fault, call.request_id, call.endpoint, tuple(progress.trail))
@@ -116,10 +130,32 @@ class Relay:
         except CallerGoneError:
             return
 
-    async def _abandon(self, progress: Progress) -> None:
+    async def _abandon(self, progress: Progress, departure: Departure) -> None:
+        """The caller has left. What is drained is read to its end first, or until it goes beyond what was asked for."""
+        opened = progress.opened
+        try:
+            if opened is not None and departure.draining and not progress.closed:
+                with departure:
+                    while not opened.ended and not beyond_limit(progress):
+                        await _more(opened)
+        except (CallerGoneError, FaultError):
+            # Time is over, or the provider broke off: what came is what is charged.
+            return
+        finally:
+            await self._settle_abandoned(progress, departure)
+
+    async def _settle_abandoned(self, progress: Progress, departure: Departure) -> None:
         """The caller has left, or the gateway is being stopped: charge what came, and keep the record."""
+        progress.left = departure.gone
+        _let_go(progress)
         if not progress.closed:
             await self._closing.give_up(progress, "aborted", None)
+
+
+def _let_go(progress: Progress) -> None:
+    """Nobody reads the answer any longer; one that is incomplete is cut off."""
+    if progress.opened is not None:
+        progress.opened.answer.close()
 
 
 def _named(losses: list[Loss]) -> bytes:
