@@ -18,7 +18,7 @@ from tollhouse.relay.admission import Admitted
 from tollhouse.relay.attempts import Opened
 from tollhouse.relay.call import Call
 from tollhouse.relay.departure import bills_the_rest
-from tollhouse.relay.metering import Received, Sent, meter
+from tollhouse.relay.metering import Received, Sent, meter, placed
 from tollhouse.tokens.bounds import likely_tokens
 from tollhouse.wire.format import Answered
 
@@ -178,7 +178,8 @@ def _usage(progress: Progress) -> Usage | None:
         return None
     if opened is not None:
         pipe = opened.pipe
-        received = Received(report=pipe.usage, reported_at_bytes=pipe.reported_at_bytes, size_bytes=pipe.received_bytes)
+        report = placed(pipe.usage, opened.deployment.quirks)
+        received = Received(report=report, reported_at_bytes=pipe.reported_at_bytes, size_bytes=pipe.received_bytes)
         return meter(_sent(admitted), received)
     asked = progress.asked
     if not progress.left or asked is None:

@@ -5,6 +5,7 @@ import msgspec
 
 from tollhouse.ir.usage import Usage
 from tollhouse.tokens.bounds import likely_prompt_tokens, likely_tokens, most_tokens
+from tollhouse.wire.quirks import Quirks
 
 # The longest token of text in a published vocabulary is 128 blanks (OpenAI's o200k_base): a report of fewer tokens
 # than that counts something else. The first bytes are left out of account: formats put a few of their own there.
@@ -58,6 +59,21 @@ def meter(sent: Sent, received: Received) -> Usage:
     if rest_bytes <= report.completion_tokens * _MANY_BYTES:
         return report
     return _bounded(report, likely_tokens(rest_bytes), sent)
+
+
+def placed(report: Usage | None, quirks: Quirks) -> Usage | None:
+    """The report with every token in a class; None where that of some is not known."""
+    if report is None or not report.unplaced_tokens:
+        return report
+    if not quirks.hidden_reasoning:
+        return None
+    hidden = report.unplaced_tokens
+    return msgspec.structs.replace(
+        report,
+        output_tokens=report.output_tokens + hidden,
+        reasoning_tokens=report.reasoning_tokens + hidden,
+        unplaced_tokens=0,
+    )
 
 
 def _makes_sense(report: Usage, sent: Sent, received: Received) -> bool:

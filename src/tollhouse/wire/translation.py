@@ -32,7 +32,8 @@ class _Translated:
     def __init__(self, target: WireFormat, policy: AnswerPolicy, peek: Peek, made: Made) -> None:
         self._target = target
         self._made = made
-        self._inner: Pipe = target.pipe(policy, peek)
+        # What a provider of another format told is not the caller's to read: he sees what he is charged for.
+        self._inner: Pipe = target.pipe(msgspec.structs.replace(policy, settled_usage=True), peek)
         self.usage: Usage | None = None
         self.service_tier: str | None = None
         self.reported_at_bytes = 0
