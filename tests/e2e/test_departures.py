@@ -230,7 +230,9 @@ def test_a_storm_of_leavers_is_drained_as_far_as_there_is_room_and_leaks_nothing
     first.read_until(lambda got: got.endswith(b"0\r\n\r\n"))
     first.leave()
     files, tasks = _open_files(), running.do(_tasks())
-    callers = [Leaver(running, key, "drained/script/text=20/usage=11:20/delay=300ms") for _ in range(storm)]
+    callers = [
+        Leaver(running, key, "drained/script/text=20/usage=11:20/delay=300ms", max_tokens=50) for _ in range(storm)
+    ]
     for caller in callers:
         caller.read_until(lambda got: got.count(b"data: ") == 2)
     for caller in callers:
