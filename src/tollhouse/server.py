@@ -43,8 +43,9 @@ from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
 from tollhouse.relay.departure import Drains
 from tollhouse.relay.relay import Relay
+from tollhouse.relay.retention import Retention
 from tollhouse.relay.settling import Settling
-from tollhouse.relay.upkeep import MoneyUpkeep, Upkeep
+from tollhouse.relay.upkeep import Chore, MoneyUpkeep, Upkeep
 from tollhouse.settings import Settings
 from tollhouse.simulator.serve import RunningSimulator, start_simulator
 from tollhouse.stores.spool import FileSpool
@@ -54,6 +55,7 @@ from tollhouse.wire.registry import FORMATS
 
 # After the drain limit the calls that still run are cut off; this long they may take to settle what they received.
 _SETTLE_S = 5.0
+_RETENTION_EVERY_S = 60.0
 # A call makes no cycles that matter: look for them rarely (Python's 700 costs some 5 % of a call).
 _GC_YOUNG = 20_000
 
@@ -82,7 +84,11 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
         closing = Closing(settling, metrics, log, time.monotonic)
         duties = MoneyUpkeep(store.ledger, ledger, closing, settling, metrics)
         await duties.begin()
-        upkeep = Upkeep(duties.chores(), log)
+        chores = duties.chores()
+        if settings.retention_days:
+            retention = Retention(store, settings.retention_days, _now_ms)
+            chores = (*chores, Chore("delete old call records", _RETENTION_EVERY_S, retention.forget))
+        upkeep = Upkeep(chores, log)
         upkeep.start()
         return cls(ledger=ledger, settling=settling, closing=closing, metrics=metrics, upkeep=upkeep)
 

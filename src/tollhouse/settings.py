@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     says when a call may be forwarded: while the most that it can cost fits (bound), or while no balance is used up
     (positive). `settle` says whether the last byte of an answer waits until its charge is on disk (durable) or not
     (async). At most `abandoned_calls` calls of a process are read on for `abandoned_call_s` when their caller has
-    hung up and the provider bills the whole answer.
+    hung up and the provider bills the whole answer. Call records are deleted after `retention_days`; 0 keeps them.
     """
 
     data_dir: Folder = Path("data")
@@ -77,6 +77,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     attempts_budget_s: Seconds = 600.0
     abandoned_calls: Count = 100
     abandoned_call_s: Seconds = 120.0
+    retention_days: Annotated[
+        int, msgspec.Meta(ge=0, le=36_500, description="a whole number of days, 0 to keep everything")
+    ] = 0
 
 
 _LISTS = frozenset({"cors_origins", "trusted_proxies"})

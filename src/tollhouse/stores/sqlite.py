@@ -16,7 +16,7 @@ from tollhouse.observe.record import CallRecord
 from tollhouse.stores.database import FILE_NAME, Connection, Reader, Row, connect_writer, prepare_folder, same_file
 from tollhouse.stores.health import Health, books_unavailable, fault_of
 from tollhouse.stores.migrate import migrate, shipped
-from tollhouse.stores.settlement import RECORD_SQL, Settlement, record_of, settlement_of, write_settlements
+from tollhouse.stores.settlement import DELETE_SQL, RECORD_SQL, Settlement, record_of, settlement_of, write_settlements
 from tollhouse.stores.sqlite_ledger import SqliteLedger
 from tollhouse.stores.usage import UsageFilter, UsageRow, usage_query, usage_rows
 from tollhouse.stores.writer import Writer
@@ -172,9 +172,18 @@ class SqliteStore:
         return None if row is None else record_of(row)
 
     async def usage(self, which: UsageFilter, by: Sequence[str]) -> list[UsageRow]:
-        """Sums of calls, tokens and cost, grouped by `by`: any of workspace, key, model, provider, day (UTC)."""
+        """Sums of calls, tokens and cost out of the roll-ups, grouped by any of DIMENSIONS."""
         sql, values = usage_query(which, by)
-        return usage_rows(await asyncio.to_thread(self._scans.rows, sql, values), by)
+        return usage_rows(await asyncio.to_thread(self._scans.rows, sql, values), which, by)
+
+    async def delete_calls(self, before_ms: int, at_most: int) -> int:
+        """Delete the records of the oldest calls that began before `before_ms` (Unix time), `at_most` so many, in one
+        transaction; how many there were. Their charges and sums stay."""
+
+        def work(connection: Connection) -> int:
+            return len(connection.execute(DELETE_SQL, (before_ms, at_most)).fetchall())
+
+        return await self._writer.run(work)
 
     # Accounts
 
