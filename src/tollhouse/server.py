@@ -42,6 +42,7 @@ from tollhouse.relay.budget import Budget
 from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
 from tollhouse.relay.departure import Drains
+from tollhouse.relay.generations import Generations
 from tollhouse.relay.relay import Relay
 from tollhouse.relay.retention import Retention
 from tollhouse.relay.settling import Settling
@@ -192,6 +193,7 @@ def _join(
         catalog=snapshot,
         readiness=readiness,
         count_tokens=Counting(admission, upstream, formats).count,
+        generation=Generations(store).find,
         metrics=money.metrics.render,
         refused=money.metrics.refused,
         limits=_limits(settings),

@@ -8,6 +8,7 @@ import msgspec
 
 from tollhouse.catalog.entries import Catalog
 from tollhouse.relay.call import Voice, Wording
+from tollhouse.relay.generations import Generation
 
 
 class Operation(enum.Enum):
@@ -15,6 +16,7 @@ class Operation(enum.Enum):
 
     CHAT = "chat"
     COUNT_TOKENS = "count_tokens"
+    GENERATION = "generation"
     MODELS = "models"
     HEALTH = "health"
     READY = "ready"
@@ -40,6 +42,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     tokens, also in faults found at the door; `probes` for HEALTH and READY. `public` ones need no key. `read_key` is
     for a route that takes keys in other headers than the rest of its dialect. `no_websocket` marks a path that other
     servers also offer as a WebSocket: a handshake there is answered 426, so that programs fall back to HTTP at once.
+    `show` makes the body of a GENERATION route's answer.
     """
 
     method: str
@@ -51,6 +54,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     public: bool = False
     read_key: Callable[[Mapping[str, str]], str | None] | None = None
     no_websocket: bool = False
+    show: Callable[[Generation], bytes] | None = None
 
 
 class Dialect(Wording, Protocol):

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from typing import assert_never, cast
+from urllib.parse import parse_qsl
 
 import msgspec
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
@@ -33,7 +34,8 @@ class DoorApp:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._routes = RouteTable(door.dialects, None if door.count_tokens else Operation.COUNT_TOKENS)
+        optional = {Operation.COUNT_TOKENS: door.count_tokens, Operation.GENERATION: door.generation}
+        self._routes = RouteTable(door.dialects, [operation for operation, port in optional.items() if port is None])
         self._budget = BodyBudget(door.limits.max_bodies_bytes)
         self._proxies = TrustedProxies(door.trusted_proxies)
         self._lists: dict[str, tuple[Catalog, bytes]] = {}
@@ -94,6 +96,11 @@ class DoorApp:
         if route.voice is not None:
             await self._call(exchange, place, route.voice)
             return
+        if route.show is not None and self._door.generation is not None:
+            principal = await self._door.authenticate(place.read_key(exchange.fields))
+            found = await self._door.generation(principal, _query(exchange, "id"))
+            await exchange.reply(Worded(status=200, body=route.show(found)))
+            return
         if not route.public:
             await self._door.authenticate(place.read_key(exchange.fields))
         match route.operation:
@@ -103,8 +110,8 @@ class DoorApp:
                 await exchange.reply(Worded(status=200, body=b"" if route.probes is None else route.probes.alive()))
             case Operation.READY:
                 await exchange.reply(await self._ready(route))
-            case Operation.CHAT | Operation.COUNT_TOKENS:
-                raise TypeError(f"the route {route.path} makes calls but has no voice")
+            case Operation.CHAT | Operation.COUNT_TOKENS | Operation.GENERATION:
+                raise TypeError(f"the route {route.path} has nobody to speak for it")
             case _:
                 assert_never(route.operation)
 
@@ -183,6 +190,12 @@ class DoorApp:
 
     async def _refuse(self, exchange: Exchange, path: str, fault: Fault, *more: tuple[bytes, bytes]) -> None:
         await exchange.reply(self._routes.word(path, fault, exchange.request_id), *more)
+
+
+def _query(exchange: Exchange, name: str) -> str:
+    """The first parameter of this name in the URL, empty without one."""
+    asked = exchange.scope["query_string"].decode("ascii", "replace")
+    return next((value for key, value in parse_qsl(asked) if key == name), "")
 
 
 def _wrong_method(method: str, path: str, allowed: str) -> Fault:

@@ -11,12 +11,21 @@ import apsw
 from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import KeyRow, NewKey, Workspace
 from tollhouse.ir.fault import FaultError, invalid_request
+from tollhouse.money.settlement import REVENUE
 from tollhouse.money.store import Transfer
 from tollhouse.observe.record import CallRecord
 from tollhouse.stores.database import FILE_NAME, Connection, Reader, Row, connect_writer, prepare_folder, same_file
 from tollhouse.stores.health import Health, books_unavailable, fault_of
 from tollhouse.stores.migrate import migrate, shipped
-from tollhouse.stores.settlement import DELETE_SQL, RECORD_SQL, Settlement, record_of, settlement_of, write_settlements
+from tollhouse.stores.settlement import (
+    CHARGES_SQL,
+    DELETE_SQL,
+    RECORD_SQL,
+    Settlement,
+    record_of,
+    settlement_of,
+    write_settlements,
+)
 from tollhouse.stores.sqlite_ledger import SqliteLedger
 from tollhouse.stores.usage import UsageFilter, UsageRow, usage_query, usage_rows
 from tollhouse.stores.writer import Writer
@@ -170,6 +179,11 @@ class SqliteStore:
         """The record of one call."""
         row = self._look_ups.row(RECORD_SQL, (request_id,))
         return None if row is None else record_of(row)
+
+    async def charges(self, request_id: str) -> tuple[tuple[str, int], ...]:
+        """The lines that one call was charged: what was bought, and nano-USD."""
+        rows = self._look_ups.rows(CHARGES_SQL, (request_id, REVENUE))
+        return tuple((str(row[0]), _first_int(row[1:])) for row in rows)
 
     async def usage(self, which: UsageFilter, by: Sequence[str]) -> list[UsageRow]:
         """Sums of calls, tokens and cost out of the roll-ups, grouped by any of DIMENSIONS."""
