@@ -123,10 +123,14 @@ class Ledger:
             asked_s = self._clock_s()
             self.leases.renewed(await self._store.renew(self.owner), asked_s)
 
-    async def close(self) -> None:
-        """Give back all that is not held. Raises FaultError."""
+    async def quiet(self) -> None:
+        """Wait until nothing is being asked of the store for calls."""
         if self._pump is not None:
             await asyncio.wait({self._pump})
+
+    async def close(self) -> None:
+        """Give back all that is not held. Raises FaultError."""
+        await self.quiet()
         await self.give_back(self.leases.accounts)
 
     async def _ask(self, request_id: str, claims: tuple[Claim, ...]) -> tuple[Part, ...] | tuple[Short, ...]:

@@ -62,6 +62,12 @@ class Owners:
             os.close(handle)
         self._own.clear()
 
+    def drop(self) -> None:
+        """Let go of this process's own as its death would: the files stay."""
+        for handle in self._own.values():
+            os.close(handle)
+        self._own.clear()
+
     def _lock_new(self, file: Path) -> int:
         """A handle that has the file's lock. Whoever looks whether we live may have it for a moment, and may take the
         file for one that was left behind and remove it: then there is another try."""
