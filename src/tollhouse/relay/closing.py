@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from tollhouse.catalog.entries import Deployment
+from tollhouse.catalog.entries import Deployment, Price
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.usage import Usage
 from tollhouse.money.pricing import charge_lines
@@ -16,7 +16,7 @@ from tollhouse.observe.logs import Log
 from tollhouse.observe.metrics import Metrics
 from tollhouse.observe.record import Attempt, CallRecord
 from tollhouse.relay.admission import Admitted
-from tollhouse.relay.attempts import Opened
+from tollhouse.relay.attempts import Opened, Paid
 from tollhouse.relay.call import Call
 from tollhouse.relay.departure import bills_the_rest
 from tollhouse.relay.metering import Received, Sent, meter, placed
@@ -40,6 +40,8 @@ class Progress(msgspec.Struct, kw_only=True):
     left: bool = False
     opened: Opened | None = None
     trail: list[Attempt]
+    paid: list[Paid] = msgspec.field(default_factory=list[Paid])
+    """What failed attempts have used all the same."""
     first_byte_s: float | None = None
     closed: bool = False
 
@@ -85,7 +87,10 @@ class Closing:
             asked_tier, tool_uses = _extras(admitted)
             service_tier = (opened.pipe.service_tier if opened else None) or asked_tier
             lines = charge_lines(admitted.resolved.model.price, usage, service_tier, tool_uses=tool_uses)
-        spending = Spending(lines, usage.total_tokens if usage else 0)
+        failed = _failed_usages(progress)
+        if admitted is not None:
+            lines += _attempt_lines(admitted.resolved.model.price, failed, first=max(1, len(lines)))
+        spending = Spending(lines, sum(each.total_tokens for each in (*failed, usage) if each is not None))
         record = self._record(progress, status, fault, usage, spending.cost_nano_usd)
         progress.closed = True
         hold = admitted.hold if admitted else None
@@ -184,6 +189,25 @@ def _usage(progress: Progress) -> Usage | None:
         return None
     billed = bills_the_rest(asked.provider.on_disconnect, stream=admitted.scan.peek.stream)
     return meter(_sent(admitted), Received()) if billed else None
+
+
+def _failed_usages(progress: Progress) -> list[Usage]:
+    """What failed attempts have used by their providers' reports, as far as those can be true: nothing is estimated."""
+    admitted = progress.admitted
+    if admitted is None or not progress.paid:
+        return []
+    sent = _sent(admitted)
+    reports = [placed(paid.usage, paid.deployment.quirks) for paid in progress.paid]
+    metered = [meter(sent, Received(report=report)) for report in reports]
+    return [usage for usage in metered if usage.source == "provider"]
+
+
+def _attempt_lines(price: Price, failed: list[Usage], first: int) -> tuple[ChargeLine, ...]:
+    """A line for each paid attempt, from `first` on; line 0 is the answer's."""
+    costs = [sum(line.amount_nano_usd for line in charge_lines(price, usage)) for usage in failed]
+    return tuple(
+        ChargeLine(line=number, code="attempt", amount_nano_usd=cost) for number, cost in enumerate(costs, first)
+    )
 
 
 def _sent(admitted: Admitted) -> Sent:

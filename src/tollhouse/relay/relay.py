@@ -47,7 +47,7 @@ class Relay:
 
     async def handle(self, call: Call, caller: Caller) -> None:
         """Answer one call, whatever happens; never raises but when its task is cancelled."""
-        progress = Progress(call=call, trail=[])
+        progress = Progress(call=call, trail=[], paid=[])
         departure = Departure(caller, self._drains)
         started = False
         self._closing.opened(progress)
@@ -91,7 +91,7 @@ class Relay:
             progress.asked = deployment
 
         with departure:
-            progress.opened = await self._attempts.open(admitted, policy, progress.trail, asks)
+            progress.opened = await self._attempts.open(admitted, policy, progress.trail, progress.paid, asks)
 
     async def _stream(self, progress: Progress, opened: Opened, caller: Caller, departure: Departure) -> None:
         with departure:
