@@ -83,7 +83,7 @@ def test_the_beginning_of_a_message_tells_nothing_of_its_end(target: str) -> Non
         + text_delta("hello, world")
     )
     assert pipe.usage is not None
-    assert (pipe.usage.completion_tokens, pipe.reported_at_bytes, pipe.received_bytes) == (1, 0, 12)
+    assert (pipe.usage.completion_tokens, pipe.reported_at_bytes, pipe.received_bytes) == (0, 0, 12)
     assert pipe.service_tier == "priority"
     pipe.feed(
         frame({"type": "content_block_stop", "index": 0})

@@ -110,6 +110,8 @@ class WireFormat(Protocol):
     """The field that takes the limit on the answer's tokens."""
     needs_output_limit: bool
     """Whether a request must say how many tokens an answer may have."""
+    custom_tools: bool
+    """Whether the format has tools that take free text."""
     forwarded_headers: frozenset[str]
     """Request headers (lower case) that belong to the format and are handed on to a provider of the same format."""
 
