@@ -21,6 +21,8 @@ import msgspec
 import uvicorn
 import uvloop
 
+from tollhouse.accounts.quotas import Change, Plan
+from tollhouse.accounts.standings import Standings
 from tollhouse.catalog.entries import Catalog
 from tollhouse.catalog.load import load_catalog, summarise_left_out
 from tollhouse.dialects.hpp_router.surface import HppRouter
@@ -43,7 +45,7 @@ from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
 from tollhouse.relay.departure import Drains
 from tollhouse.relay.generations import Generations
-from tollhouse.relay.relay import Relay
+from tollhouse.relay.relay import Pace, Relay
 from tollhouse.relay.retention import Retention
 from tollhouse.relay.settling import Settling
 from tollhouse.relay.upkeep import Chore, MoneyUpkeep, Upkeep
@@ -138,6 +140,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
             in_use = any(p.base_url.startswith(simulator.url) for p in loaded.catalog.providers.values())
             if not in_use:
                 await simulator.stop()
+            await _take_over_plans(store, loaded.catalog, log)
             upstream = HttpUpstream()
             undo.push_async_callback(upstream.close)
             money = await Money.open(settings, store, log)
@@ -180,20 +183,36 @@ def _join(
         return Readiness(books_ok=store.ready(), limits_ok=True)
 
     authenticator = Authenticator(store, clock_s, _now_ms)
+    standings = Standings(store.quotas, store.blocked, clock_s)
+
+    async def changed(accounts: tuple[str, ...]) -> None:
+        authenticator.forget()
+        standings.forget()
+        # The change is made; where this fails, the recall that stands in the books is answered later.
+        with contextlib.suppress(FaultError):
+            await money.ledger.give_back(accounts)
+
+    store.quotas.on_change(changed)
     formats = {form.name: form for form in FORMATS}
     admission = Admission(snapshot, formats, Budget(money.ledger, _now_ms, settings.admission))
     limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s, on_loss=settings.on_loss)
     attempts = Attempts(upstream, formats, limits, clock_s, random.random)
     drains = Drains(settings.abandoned_calls, settings.abandoned_call_s)
-    relay = Relay(admission, attempts, money.closing, drains, log, clock_s)
+    pace = Pace(clock_s=clock_s, comment_after_s=settings.stream_comment_s)
+    relay = Relay(admission, attempts, money.closing, drains, log, pace)
     door = Door(
-        dialects=(HppRouter(), HyperInfer(), VoltageGpu()),
+        dialects=(
+            HppRouter(strict_schema=settings.strict_schema),
+            HyperInfer(strict_schema=settings.strict_schema),
+            VoltageGpu(strict_schema=settings.strict_schema),
+        ),
         authenticate=authenticator.authenticate,
         handle=relay.handle,
         catalog=snapshot,
         readiness=readiness,
         count_tokens=Counting(admission, upstream, formats).count,
         generation=Generations(store).find,
+        standing=standings.of,
         metrics=money.metrics.render,
         refused=money.metrics.refused,
         limits=_limits(settings),
@@ -201,6 +220,19 @@ def _join(
         trusted_proxies=settings.trusted_proxies,
     )
     return DoorApp(door)
+
+
+async def _take_over_plans(store: SqliteStore, catalog: Catalog, log: Log) -> None:
+    """Make the catalogue's plans those of the books. Raises FaultError."""
+    plans = [Plan(name=plan.name, period=plan.period, tokens=plan.tokens) for plan in catalog.plans]
+    change = Change(at_ms=_now_ms(), actor="gateway", note="the catalogue that it was started with")
+    for plan in await store.quotas.sync_plans(plans, change):
+        log.warning(
+            "somebody is on a plan that the catalogue does not have any more; it stays as it was: put it back, or move "
+            "them with `tollhouse workspaces plan` and `tollhouse keys plan`",
+            plan=plan.name,
+            tokens=plan.tokens,
+        )
 
 
 def _now_ms() -> int:

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
+from tollhouse.tokens.encodings import BYTES
 from tollhouse.wire.quirks import Quirks
 
 _REST_OF_NAME = re.compile(r"[!-~]{1,1024}", re.ASCII)
@@ -137,7 +138,8 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """One model that callers can name. A wildcard (`slug` ends in `*`) hands the rest of the name on to its
     deployments' `*` and is never listed. `demo` marks a model that the simulator answers in place of a provider that
-    is not configured. `context_length` and `max_output_tokens` are in tokens, 0 where unknown."""
+    is not configured. `context_length` and `max_output_tokens` are in tokens, 0 where unknown. `tokenizer` names the
+    encoding (`tokens/encodings.py`) in which prompts are counted where the provider does not."""
 
     slug: str
     name: str
@@ -156,6 +158,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     hugging_face_id: str | None = None
     demo: bool = False
     unpriced_allowed: bool = False
+    tokenizer: str = BYTES
 
     @property
     def is_wildcard(self) -> bool:
@@ -179,10 +182,25 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
         return deployment.upstream_model.replace("*", self.rest, 1)
 
 
+PlanPeriod = Literal["day", "month", "total"]
+PLAN_PERIODS: Final[Mapping[str, PlanPeriod]] = MappingProxyType({"day": "day", "month": "month", "total": "total"})
+
+
+class TokenPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A quota that workspaces and keys can be put on: so many tokens in each day or month (UTC), or in all."""
+
+    name: str
+    tokens: int
+    period: PlanPeriod = "month"
+
+
 class Catalog:
     """An immutable snapshot of all that can be called. `listed` is in the order of the file, without wildcards."""
 
-    def __init__(self, providers: Mapping[str, Provider], models: tuple[Model, ...]) -> None:
+    def __init__(
+        self, providers: Mapping[str, Provider], models: tuple[Model, ...], plans: tuple[TokenPlan, ...] = ()
+    ) -> None:
+        self.plans = plans
         self.providers: Mapping[str, Provider] = MappingProxyType(dict(providers))
         self.models = models
         self.listed = tuple(model for model in models if not model.is_wildcard)

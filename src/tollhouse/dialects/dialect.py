@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from tollhouse.accounts.quotas import ConsumerStanding
 from tollhouse.catalog.entries import Catalog
 from tollhouse.relay.call import Voice, Wording
 from tollhouse.relay.generations import Generation
@@ -18,6 +19,7 @@ class Operation(enum.Enum):
     COUNT_TOKENS = "count_tokens"
     GENERATION = "generation"
     MODELS = "models"
+    ACCOUNT = "account"
     HEALTH = "health"
     READY = "ready"
 
@@ -39,10 +41,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One method and path of a dialect.
 
     `endpoint` is the path as the dialect's errors name it. `voice` speaks for the routes that make calls or count
-    tokens, also in faults found at the door; `probes` for HEALTH and READY. `public` ones need no key. `read_key` is
-    for a route that takes keys in other headers than the rest of its dialect. `no_websocket` marks a path that other
-    servers also offer as a WebSocket: a handshake there is answered 426, so that programs fall back to HTTP at once.
-    `show` makes the body of a GENERATION route's answer.
+    tokens, also in faults found at the door; `probes` for HEALTH and READY; `view` makes the body of ACCOUNT, which
+    tells what the key's consumer has and used, and `show` that of GENERATION, which tells what became of one call.
+    `public` ones need no key. `read_key` is for a route that takes keys in other headers than the rest of its dialect.
+    `no_websocket` marks a path that other servers also offer as a WebSocket: a handshake there is answered 426, so that
+    programs fall back to HTTP at once.
     """
 
     method: str
@@ -51,6 +54,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     voice: Voice | None = None
     probes: Probes | None = None
+    view: Callable[[ConsumerStanding], bytes] | None = None
     public: bool = False
     read_key: Callable[[Mapping[str, str]], str | None] | None = None
     no_websocket: bool = False

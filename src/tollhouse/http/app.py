@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
+from tollhouse.accounts.principal import Principal
 from tollhouse.catalog.entries import Catalog
 from tollhouse.dialects.dialect import Dialect, Operation, Route
 from tollhouse.http.body import Body, BodyBudget
@@ -34,8 +35,7 @@ class DoorApp:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        optional = {Operation.COUNT_TOKENS: door.count_tokens, Operation.GENERATION: door.generation}
-        self._routes = RouteTable(door.dialects, [operation for operation, port in optional.items() if port is None])
+        self._routes = RouteTable(door.dialects, _not_served(door))
         self._budget = BodyBudget(door.limits.max_bodies_bytes)
         self._proxies = TrustedProxies(door.trusted_proxies)
         self._lists: dict[str, tuple[Catalog, bytes]] = {}
@@ -96,24 +96,29 @@ class DoorApp:
         if route.voice is not None:
             await self._call(exchange, place, route.voice)
             return
-        if route.show is not None and self._door.generation is not None:
-            principal = await self._door.authenticate(place.read_key(exchange.fields))
-            found = await self._door.generation(principal, _query(exchange, "id"))
-            await exchange.reply(Worded(status=200, body=route.show(found)))
-            return
-        if not route.public:
-            await self._door.authenticate(place.read_key(exchange.fields))
+        principal = None if route.public else await self._door.authenticate(place.read_key(exchange.fields))
         match route.operation:
             case Operation.MODELS:
                 await exchange.reply(Worded(status=200, body=self._models(dialect)))
+            case Operation.ACCOUNT | Operation.GENERATION:
+                await exchange.reply(Worded(status=200, body=await self._told(exchange, route, principal)))
             case Operation.HEALTH:
                 await exchange.reply(Worded(status=200, body=b"" if route.probes is None else route.probes.alive()))
             case Operation.READY:
                 await exchange.reply(await self._ready(route))
-            case Operation.CHAT | Operation.COUNT_TOKENS | Operation.GENERATION:
-                raise TypeError(f"the route {route.path} has nobody to speak for it")
+            case Operation.CHAT | Operation.COUNT_TOKENS:
+                raise TypeError(f"the route {route.path} makes calls but has no voice")
             case _:
                 assert_never(route.operation)
+
+    async def _told(self, exchange: Exchange, route: Route, principal: Principal | None) -> bytes:
+        """What the holder of a key may know: how its consumer stands, or what became of a call."""
+        door = self._door
+        if principal is not None and route.view is not None and door.standing is not None:
+            return route.view(await door.standing(principal))
+        if principal is not None and route.show is not None and door.generation is not None:
+            return route.show(await door.generation(principal, _query(exchange, "id")))
+        raise TypeError(f"the route {route.path} needs a key, somebody to show it and a port")
 
     async def _call(self, exchange: Exchange, place: Place, voice: Voice) -> None:
         started_s, started_at_ms = time.monotonic(), time.time_ns() // 1_000_000
@@ -196,6 +201,16 @@ def _query(exchange: Exchange, name: str) -> str:
     """The first parameter of this name in the URL, empty without one."""
     asked = exchange.scope["query_string"].decode("ascii", "replace")
     return next((value for key, value in parse_qsl(asked) if key == name), "")
+
+
+def _not_served(door: Door) -> list[Operation]:
+    """The operations that nobody stands behind."""
+    ports = {
+        Operation.COUNT_TOKENS: door.count_tokens,
+        Operation.ACCOUNT: door.standing,
+        Operation.GENERATION: door.generation,
+    }
+    return [operation for operation, port in ports.items() if port is None]
 
 
 def _wrong_method(method: str, path: str, allowed: str) -> Fault:

@@ -53,11 +53,20 @@ _PROVIDER_KINDS = frozenset(
 )
 
 
+class TokenQuota(msgspec.Struct, frozen=True, kw_only=True):
+    """A quota in tokens that refused a call; `plan` is the name of the plan that it belongs to, "" for none."""
+
+    plan: str
+    used: int
+    limit: int
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One failure, as a value.
 
     `message` is for the caller: what happened, why, what to do next; it never holds a secret. `detail` is for the
     log only. `param` names the offending field of the request (`messages[0].role`). `retry_after_s` is in seconds.
+    `quota` is the token quota that is used up.
     `upstream_status` is the HTTP status that the provider answered, None when it never answered.
     """
 
@@ -70,6 +79,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     upstream_status: int | None = None
     upstream_code: str | None = None
     detail: str | None = None
+    quota: TokenQuota | None = None
 
     @property
     def from_provider(self) -> bool:

@@ -37,6 +37,7 @@ class Authenticator:
         self._clock_s = clock_s
         self._now_ms = now_ms
         self._known: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
+        self._changes = 0
 
     async def authenticate(self, key: str | None) -> Principal:
         """Whose key it is. Raises FaultError (invalid_key, workspace_locked, books_unavailable)."""
@@ -59,11 +60,19 @@ class Authenticator:
             )
         return principal
 
+    def forget(self) -> None:
+        """Something was changed: what is remembered of keys is of before."""
+        self._known.clear()
+        self._changes += 1
+
     async def _look_up(self, key: str) -> Principal:
+        changes = self._changes
         principal = await self._store.principal(keys.digest(key))
         if principal is None:
             self._known.pop(key, None)
             raise FaultError(_BAD_KEY)
+        if changes != self._changes:
+            return principal
         self._known[key] = (self._clock_s() + _CACHED_S, principal)
         self._known.move_to_end(key)
         if len(self._known) > _CACHED_KEYS:
@@ -138,7 +147,7 @@ class Admission:
                 )
             )
         allowed = principal.allowed_models
-        if allowed is not None and resolved.slug not in allowed:
+        if allowed is not None and allowed.isdisjoint((resolved.slug, resolved.model.slug, *resolved.model.aliases)):
             raise FaultError(
                 Fault(
                     kind=FaultKind.MODEL_NOT_ALLOWED,

@@ -26,6 +26,9 @@ from tollhouse.wire.format import Answered
 
 # A provider may write anything there.
 _FINISH_REASON_CHARS = 64
+# Prose has four bytes to a token and deeply indented code six; short answers vary more.
+_MOST_BYTES_PER_TOKEN = 6
+_SPARE_BYTES = 1024
 
 Status = Literal["ok", "refused", "failed", "aborted"]
 
@@ -43,7 +46,19 @@ class Progress(msgspec.Struct, kw_only=True):
     paid: list[Paid] = msgspec.field(default_factory=list[Paid])
     """What failed attempts have used all the same."""
     first_byte_s: float | None = None
+    streaming: bool = False
     closed: bool = False
+    cut: bool = False
+    """Whether the gateway has ended the stream, because the provider heeds no limit."""
+
+    def runs_over(self) -> bool:
+        """Whether the answer has passed twice the limit that the provider was sent. Its tokens are not known yet, so
+        this counts bytes, and so many to a token that no honest answer is cut."""
+        admitted, opened = self.admitted, self.opened
+        if admitted is None or opened is None or admitted.output_limit is None:
+            return False
+        tokens = 2 * admitted.output_limit * admitted.scan.peek.choices
+        return opened.pipe.received_bytes > tokens * _MOST_BYTES_PER_TOKEN + _SPARE_BYTES
 
 
 class Closing:
@@ -132,7 +147,7 @@ class Closing:
             stream=admitted.scan.peek.stream if admitted else False,
             status=status,
             error_code=fault.kind.value if fault else None,
-            finish_reason=(opened.pipe.finish_reason or "")[:_FINISH_REASON_CHARS] or None if opened else None,
+            finish_reason="length" if progress.cut else _finish_reason(opened),
             prompt_tokens=usage.prompt_tokens,
             cached_tokens=usage.cache_read_tokens,
             completion_tokens=usage.completion_tokens,
@@ -155,6 +170,10 @@ class Closing:
         self._log.call(record)
 
 
+def _finish_reason(opened: Opened | None) -> str | None:
+    return (opened.pipe.finish_reason or "")[:_FINISH_REASON_CHARS] or None if opened else None
+
+
 def _unrecorded(record: CallRecord, fault: Fault) -> CallRecord:
     """What is told of a call that the books did not take: nobody was charged for it."""
     return msgspec.structs.replace(
@@ -163,15 +182,6 @@ def _unrecorded(record: CallRecord, fault: Fault) -> CallRecord:
         error_code=record.error_code or fault.kind.value,
         cost_nano_usd=0,
     )
-
-
-def beyond_limit(progress: Progress) -> bool:
-    """Whether more has come than the call was admitted for: so far a caller who is gone pays, and no further."""
-    if progress.admitted is None or progress.opened is None:
-        return True
-    sent = _sent(progress.admitted)
-    limit = sent.choices * (sent.output_limit or sent.max_output_tokens)
-    return bool(limit) and likely_tokens(progress.opened.pipe.received_bytes) > limit
 
 
 def _usage(progress: Progress) -> Usage | None:
@@ -183,12 +193,20 @@ def _usage(progress: Progress) -> Usage | None:
         pipe = opened.pipe
         report = placed(pipe.usage, opened.deployment.quirks)
         received = Received(report=report, reported_at_bytes=pipe.reported_at_bytes, size_bytes=pipe.received_bytes)
-        return meter(_sent(admitted), received)
+        usage = meter(_sent(admitted), received)
+        return _of_what_came(usage, pipe.received_bytes) if progress.cut else usage
     asked = progress.asked
     if not progress.left or asked is None:
         return None
     billed = bills_the_rest(asked.provider.on_disconnect, stream=admitted.scan.peek.stream)
     return meter(_sent(admitted), Received()) if billed else None
+
+
+def _of_what_came(usage: Usage, received_bytes: int) -> Usage:
+    """The usage of a stream that was cut: what was handed out beyond the limit is charged as well."""
+    if usage.source == "provider":
+        return usage
+    return msgspec.structs.replace(usage, output_tokens=max(usage.output_tokens, likely_tokens(received_bytes)))
 
 
 def _failed_usages(progress: Progress) -> list[Usage]:

@@ -1,4 +1,4 @@
-"""What a body that is no answer says was used all the same."""
+"""What a provider says was used by an answer that it reports as failed."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,8 @@ from tollhouse.wire.fields import parse_answer
 
 
 def usage_object(body: bytes) -> Mapping[str, object] | None:
-    """The `usage` of a JSON object, or of the `error` in it; None without one, whatever the body is."""
+    """The `usage` beside or inside the `error` of a JSON object; None without both, whatever the body is: an answer
+    that was only lost on its way is none that failed."""
     try:
         value = parse_answer(body)
     except ValueError:
@@ -15,7 +16,7 @@ def usage_object(body: bytes) -> Mapping[str, object] | None:
     if not is_object(value):
         return None
     error = value.get("error")
-    for holder in (value, error):
+    for holder in (value, error) if error else ():
         if is_object(holder) and is_object(usage := holder.get("usage")):
             return usage
     return None

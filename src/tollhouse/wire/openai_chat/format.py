@@ -24,7 +24,7 @@ from tollhouse.wire.openai_chat.tidy import Tidy
 from tollhouse.wire.openai_chat.usage import decode_usage
 from tollhouse.wire.openai_fault import decode_fault
 from tollhouse.wire.pipe import Pipe
-from tollhouse.wire.quirks import Quirks
+from tollhouse.wire.quirks import STANDARD, Quirks
 from tollhouse.wire.scan import scan_object
 
 _NOTHING = AnswerPolicy()
@@ -53,8 +53,9 @@ class OpenAIChat:
         """Raises FaultError (invalid_request) naming the field that does not fit."""
         return decode_request(scan.fields)
 
-    def encode_request(self, request: ChatRequest, losses: list[Loss]) -> bytes:
-        """Appends to `losses` what this format cannot say."""
+    def encode_request(self, request: ChatRequest, losses: list[Loss], quirks: Quirks = STANDARD) -> bytes:
+        """Appends to `losses` what this format cannot say; `rewrite` is where its quirks matter."""
+        del quirks
         return encode_request(request, losses)
 
     def decode_response(self, body: bytes) -> ChatResponse:
@@ -69,8 +70,9 @@ class OpenAIChat:
         """A fresh decoder for one stream."""
         return ChatStreamDecoder()
 
-    def stream_encoder(self, losses: list[Loss] | None = None) -> ChatStreamEncoder:
+    def stream_encoder(self, losses: list[Loss] | None = None, input_tokens: int = 0) -> ChatStreamEncoder:
         """A fresh encoder for one stream; it appends to `losses` what this format cannot say."""
+        del input_tokens
         return ChatStreamEncoder(losses)
 
     def pipe(self, policy: AnswerPolicy, peek: Peek) -> Pipe:
@@ -86,7 +88,7 @@ class OpenAIChat:
         return decode_fault(status, headers, body)
 
     def failed_usage(self, body: bytes) -> Usage | None:
-        """What the body of a failed answer says was used all the same; never raises."""
+        """What an error says was used all the same; never raises."""
         usage = usage_object(body)
         return None if usage is None else decode_usage(usage)
 
