@@ -1,0 +1,88 @@
+"""PostgresStore: accounts, ledger and call records in one PostgreSQL, which any number of gateways may share."""
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+
+from tollhouse.ir.fault import FaultError
+from tollhouse.money.store import Transfer
+from tollhouse.observe.record import CallRecord
+from tollhouse.stores.migrate import shipped
+from tollhouse.stores.postgres_accounts import Accounts
+from tollhouse.stores.postgres_health import DATABASE_ERRORS, Health, fault_of
+from tollhouse.stores.postgres_ledger import PostgresLedger
+from tollhouse.stores.postgres_migrate import migrate
+from tollhouse.stores.postgres_monitor import Monitor
+from tollhouse.stores.postgres_pool import LONG_TIMEOUT_S, Database, Pool
+from tollhouse.stores.postgres_settlement import RECORD, settlement_of
+from tollhouse.stores.postgres_usage import usage_query
+from tollhouse.stores.postgres_writer import Settler
+from tollhouse.stores.settlement import record_of
+from tollhouse.stores.usage import UsageFilter, UsageRow, usage_rows
+
+
+class PostgresStore(Accounts):
+    """Implements AccountStore and CallStore; its `ledger` is the LedgerStore. Used in one event loop.
+
+    Methods raise FaultError (books_unavailable) when the database cannot be used, with the cause in `detail`.
+    """
+
+    def __init__(self, database: Database, applied: tuple[str, ...], clock_s: Callable[[], float]) -> None:
+        """Use `PostgresStore.open`, which makes what is missing."""
+        self.applied_migrations = applied
+        self._health = Health()
+        self._pool = Pool(database, self._health)
+        super().__init__(self._pool)
+        self._monitor = Monitor(database, self._health)
+        self._settler = Settler(self._pool, clock_s)
+        self.ledger = PostgresLedger(self._pool, self._monitor)
+
+    @classmethod
+    async def open(cls, database: Database, clock_s: Callable[[], float] = time.monotonic) -> "PostgresStore":
+        """Open the database, brought up to date first. Raises FaultError (books_unavailable)."""
+        try:
+            connection = await database.connect()
+            try:
+                applied = await migrate(connection, shipped("postgres"), time.time_ns() // 1_000_000)
+            finally:
+                connection.terminate()
+        except DATABASE_ERRORS as error:
+            raise fault_of(error) from error
+        return cls(database, applied, clock_s)
+
+    async def close(self) -> None:
+        """Write what waits and end all connections; later calls raise FaultError."""
+        await self._settler.close()
+        with contextlib.suppress(FaultError):
+            # Otherwise the others wait until this process's time is over.
+            await self.ledger.leave()
+        await self._monitor.close()
+        await self._pool.close()
+
+    def ready(self) -> bool:
+        """Whether the books can be used, as of the last second or two."""
+        return self.healthy
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last thing that was asked of the books worked."""
+        return self._health.fault is None
+
+    def fault(self) -> FaultError | None:
+        """Why the books cannot be used, None when they can."""
+        return self._health.fault
+
+    async def commit_call(self, transfers: tuple[Transfer, ...], record: CallRecord) -> None:
+        """Post the transfers and keep the record in one commit: durable on return, once however often it is repeated.
+        It is queued at once and happens even when the caller is cancelled."""
+        await self._settler.settle(settlement_of(transfers, record))
+
+    async def call(self, request_id: str) -> CallRecord | None:
+        """The record of one call."""
+        rows = await self._pool.fetch(RECORD, request_id, again=True)
+        return record_of(rows[0]) if rows else None
+
+    async def usage(self, which: UsageFilter, by: Sequence[str]) -> list[UsageRow]:
+        """Sums of calls, tokens and cost, grouped by `by`: any of workspace, key, model, provider, day (UTC)."""
+        sql, values = usage_query(which, by)
+        return usage_rows(await self._pool.fetch(sql, *values, again=True, timeout_s=LONG_TIMEOUT_S), by)
