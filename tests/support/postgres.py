@@ -1,4 +1,5 @@
-"""A PostgreSQL server for tests: in a temporary folder, on a Unix socket, with a database for each test."""
+"""A PostgreSQL server for tests: in a temporary folder, on a Unix socket, with a database for each test; and what
+stands between it and a store: PgBouncer, and a wire that can be cut."""
 
 import asyncio
 import itertools
@@ -7,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,93 @@ class PostgresServer:
             **user,  # type: ignore[arg-type]
         )
         assert done.returncode == 0, f"{program}: {done.stderr.decode()}"
+
+
+class PgBouncer:
+    """PgBouncer in transaction mode before a server, with one server connection for all, so that a statement that
+    relies on its session meets another's."""
+
+    def __init__(self, program: str, server: PostgresServer) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="th-pgb-"))
+        self._folder.chmod(0o777)
+        config = self._folder / "pgbouncer.ini"
+        config.write_text(
+            f"[databases]\n* = host={server.folder} port={_PORT}\n[pgbouncer]\nlisten_addr =\nlisten_port = {_PORT}\n"
+            f"unix_socket_dir = {self._folder}\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\n"
+            f"logfile = {self._folder}/log\npidfile = {self._folder}/pid\n"
+        )
+        user = {"user": _SERVER_USER} if os.getuid() == 0 else {}
+        self._process = subprocess.Popen([program, "-q", str(config)], **user)  # type: ignore[call-overload]
+        deadline_s = time.monotonic() + 10
+        while not (self._folder / f".s.PGSQL.{_PORT}").exists():
+            assert time.monotonic() < deadline_s, "PgBouncer did not start"
+            time.sleep(0.02)
+
+    def url(self, url: str) -> str:
+        """The same database through PgBouncer."""
+        return f"{url.partition('?')[0].replace('@', f':any@')}?host={self._folder}"
+
+    def remove(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Wire:
+    """Stands between a store and the server; `cut_at_answer` lets one more message through and cuts the connection
+    before its answer: what a network does at the worst moment."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._to = str(server.folder / f".s.PGSQL.{_PORT}")
+        self._folder = Path(tempfile.mkdtemp(prefix="th-wire-"))
+        self._listener: asyncio.Server | None = None
+        self._cut: bytes | None = None
+        self.cuts = 0
+
+    def url(self, url: str) -> str:
+        return f"{url.partition('?')[0]}?host={self._folder}"
+
+    def cut_at_answer(self, to: bytes) -> None:
+        """Cut the connection that next sends something with `to` in it, once the server has answered."""
+        self._cut = to
+
+    async def __aenter__(self) -> "Wire":
+        self._listener = await asyncio.start_unix_server(self._join, str(self._folder / f".s.PGSQL.{_PORT}"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        shutil.rmtree(self._folder)
+
+    async def _join(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
+        server_in, server_out = await asyncio.open_unix_connection(self._to)
+        cutting = False
+
+        async def ask() -> None:
+            nonlocal cutting
+            while data := await client_in.read(1 << 20):
+                if self._cut is not None and self._cut in data:
+                    self._cut = None
+                    cutting = True
+                server_out.write(data)
+                await server_out.drain()
+
+        async def answer() -> None:
+            while data := await server_in.read(1 << 20):
+                if cutting:
+                    self.cuts += 1
+                    return
+                client_out.write(data)
+                await client_out.drain()
+
+        ways = [asyncio.ensure_future(ask()), asyncio.ensure_future(answer())]
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+        for end in (client_out, server_out):
+            end.close()
 
 
 def with_connection(url: str, work: Callable[[asyncpg.Connection], Coroutine[Any, Any, Any]]) -> Any:
