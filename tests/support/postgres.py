@@ -2,6 +2,7 @@
 stands between it and a store: PgBouncer, and a wire that can be cut."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import shutil
@@ -11,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 import pytest
@@ -114,7 +115,8 @@ class PostgresServer:
     def _signal(self, number: signal.Signals) -> None:
         # The parent first, so that it cannot make children meanwhile, and last to go on for the same reason.
         for process in self.processes():
-            os.kill(process, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
 
     def _run(self, program: str, *arguments: str) -> None:
         user = {"user": _SERVER_USER} if os.getuid() == 0 else {}
@@ -152,7 +154,7 @@ class PgBouncer:
 
     def url(self, url: str) -> str:
         """The same database through PgBouncer."""
-        return f"{url.partition('?')[0].replace('@', f':any@')}?host={self._folder}"
+        return f"{url.partition('?')[0].replace('@', ':any@')}?host={self._folder}"
 
     def remove(self) -> None:
         self._process.terminate()
@@ -178,7 +180,7 @@ class Wire:
         """Cut the connection that next sends something with `to` in it, once the server has answered."""
         self._cut = to
 
-    async def __aenter__(self) -> "Wire":
+    async def __aenter__(self) -> Self:
         self._listener = await asyncio.start_unix_server(self._join, str(self._folder / f".s.PGSQL.{_PORT}"))
         return self
 

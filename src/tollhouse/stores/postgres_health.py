@@ -26,6 +26,8 @@ _CAUSES = (
     ("XX", "the database is damaged; look at its server's log"),
 )
 _AGAIN = frozenset({"40001", "40P01"})
+# The server gave up one statement, and answers others.
+_BUSY = frozenset({"57014", "55P03"})
 
 
 def _state_of(error: Exception) -> str:
@@ -77,6 +79,6 @@ class Health:
     def failed(self, error: Exception) -> FaultError:
         """Take note of an error; returns what it stands for. Errors of single statements leave the books usable."""
         fault = fault_of(error)
-        if store_wide(error) is not None:
+        if store_wide(error) is not None and _state_of(error) not in _BUSY:
             self.fault = fault
         return fault

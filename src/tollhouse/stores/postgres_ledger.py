@@ -3,6 +3,10 @@
 Locks are taken on accounts first, then on leases, each by id. That order, which the settlement keeps too, is why no
 two statements ever wait for each other in a circle. READ COMMITTED is enough: what counts is read from the locked row
 itself. `WHERE (SELECT count(*) FROM x) >= 0` makes a part of a statement wait for the locks that its part `x` takes.
+
+What is lessened is set to a value worked out from the locked row, never to `leased - amount`: an UPDATE first tries its
+expressions on the row as the statement's snapshot has it, and checks the constraints of that, before it finds the
+row that others have changed since.
 """
 
 import secrets
@@ -67,20 +71,22 @@ _GIVE_BACK = """
 WITH back AS (
     SELECT * FROM unnest($2::text[], $3::bigint[]) AS t (id, amount)
 ), purse AS (
-    SELECT a.id FROM account a WHERE a.id IN (SELECT l.account_id FROM lease l JOIN back USING (id))
+    SELECT a.id, a.leased FROM account a WHERE a.id IN (SELECT l.account_id FROM lease l JOIN back USING (id))
     ORDER BY a.id FOR NO KEY UPDATE OF a
 ), mine AS (
-    SELECT l.id, l.account_id, least(b.amount, l.granted - l.used) AS amount, l.granted - l.used AS rest
+    SELECT l.id, l.account_id, l.granted, l.used, least(b.amount, l.granted - l.used) AS amount
     FROM lease l JOIN back b ON b.id = l.id
     WHERE (SELECT count(*) FROM purse) >= 0 AND l.owner = $1 AND l.state = 'active'
     ORDER BY l.id FOR NO KEY UPDATE OF l
 ), lessened AS (
-    UPDATE lease l SET granted = l.granted - m.amount,
-        state = CASE WHEN m.amount = m.rest THEN 'closed' ELSE 'active' END
+    UPDATE lease l SET granted = m.granted - m.amount, used = m.used,
+        state = CASE WHEN m.granted - m.amount = m.used THEN 'closed' ELSE 'active' END
     FROM mine m WHERE l.id = m.id
 )
-UPDATE account a SET leased = a.leased - m.amount
-FROM (SELECT account_id, sum(amount)::bigint AS amount FROM mine GROUP BY account_id) m WHERE a.id = m.account_id
+UPDATE account a SET leased = p.leased - m.amount
+FROM purse p JOIN (SELECT account_id, sum(amount)::bigint AS amount FROM mine GROUP BY account_id) m
+    ON m.account_id = p.id
+WHERE a.id = p.id
 """
 
 _RENEW = f"""
@@ -133,15 +139,17 @@ _GONE = f"(expires_at_ms + $1::bigint < {_NOW_MS} OR owner NOT IN (SELECT id FRO
 
 _CLOSE_LEASES = f"""
 WITH purse AS (
-    SELECT id FROM account WHERE id IN (SELECT account_id FROM lease WHERE {_GONE}) ORDER BY id FOR NO KEY UPDATE
+    SELECT id, leased FROM account WHERE id IN (SELECT account_id FROM lease WHERE {_GONE})
+    ORDER BY id FOR NO KEY UPDATE
 ), gone AS (
     SELECT id, account_id, granted - used AS rest FROM lease
     WHERE account_id IN (SELECT id FROM purse) AND {_GONE} ORDER BY id FOR NO KEY UPDATE
 ), closed AS (
     UPDATE lease l SET state = 'closed' FROM gone g WHERE l.id = g.id
 )
-UPDATE account a SET leased = a.leased - g.rest
-FROM (SELECT account_id, sum(rest)::bigint AS rest FROM gone GROUP BY account_id) g WHERE a.id = g.account_id
+UPDATE account a SET leased = p.leased - g.rest
+FROM purse p JOIN (SELECT account_id, sum(rest)::bigint AS rest FROM gone GROUP BY account_id) g ON g.account_id = p.id
+WHERE a.id = p.id
 """  # noqa: S608 -- constants only
 
 # What a record says that is not known of a call whose process died.

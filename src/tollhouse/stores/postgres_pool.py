@@ -14,7 +14,8 @@ from tollhouse.stores.health import books_unavailable
 from tollhouse.stores.postgres_health import DATABASE_ERRORS, Health, store_wide, worth_repeating
 
 CONNECT_TIMEOUT_S = 3.0
-STATEMENT_TIMEOUT_S = 2.0
+STATEMENT_TIMEOUT_S = 5.0
+_LOCK_TIMEOUT_MS = 4_000
 LONG_TIMEOUT_S = 30.0
 """For sums over much data, and migrations."""
 SIZE = 8
@@ -89,7 +90,7 @@ def _server_settings() -> Mapping[str, str]:
         "synchronous_commit": "on",
         # A statement that nobody waits for any more need not keep its locks.
         "statement_timeout": f"{round(LONG_TIMEOUT_S * 1000)}",
-        "lock_timeout": f"{round(STATEMENT_TIMEOUT_S * 1000)}",
+        "lock_timeout": f"{_LOCK_TIMEOUT_MS}",
         "idle_in_transaction_session_timeout": "10000",
     }
 

@@ -2,6 +2,7 @@
 
 Locks are taken on accounts first, then on leases, then on roll-ups, each in ascending order, so that no two batches
 wait for each other in a circle; `WHERE (SELECT count(*) FROM x) >= 0` makes a part wait for the locks that `x` takes.
+New values are worked out from the locked rows, for the reason that postgres_ledger.py gives.
 Rows that are there already feed nothing, so that a batch may be written again when nobody knows whether it was.
 """
 
@@ -89,7 +90,7 @@ WITH posting AS (
 ), call AS (
     {_columns(REQUEST_TYPES, len(_TRANSFER_TYPES) + 1)}
 ), purse AS (
-    SELECT id FROM account
+    SELECT id, credits, debits, leased FROM account
     WHERE id IN (SELECT debit_account FROM posting UNION SELECT credit_account FROM posting)
     ORDER BY id FOR NO KEY UPDATE
 ), posted AS (
@@ -100,11 +101,11 @@ WITH posting AS (
 ), wanted AS (
     SELECT lease, debit_account, sum(amount) AS amount FROM posted WHERE lease IS NOT NULL GROUP BY 1, 2
 ), slice AS (
-    SELECT l.id, l.account_id, least(w.amount, l.granted - l.used)::bigint AS part
+    SELECT l.id, l.account_id, l.granted, l.used, least(w.amount, l.granted - l.used)::bigint AS part
     FROM lease l JOIN wanted w ON w.lease = l.id AND w.debit_account = l.account_id
     WHERE l.state = 'active' ORDER BY l.id FOR NO KEY UPDATE OF l
 ), spent AS (
-    UPDATE lease l SET used = l.used + s.part FROM slice s WHERE l.id = s.id
+    UPDATE lease l SET granted = s.granted, used = s.used + s.part FROM slice s WHERE l.id = s.id
 ), change AS (
     SELECT id, sum(debits)::bigint AS debits, sum(credits)::bigint AS credits, sum(part)::bigint AS part
     FROM (
@@ -113,8 +114,8 @@ WITH posting AS (
         UNION ALL SELECT account_id, 0, 0, part FROM slice
     ) moved GROUP BY id
 ), settled AS (
-    UPDATE account a SET debits = a.debits + c.debits, credits = a.credits + c.credits, leased = a.leased - c.part
-    FROM change c WHERE a.id = c.id RETURNING a.id
+    UPDATE account a SET debits = p.debits + c.debits, credits = p.credits + c.credits, leased = p.leased - c.part
+    FROM purse p JOIN change c ON c.id = p.id WHERE a.id = p.id RETURNING a.id
 ), {recording("settled")}
 DELETE FROM open_call
 WHERE (SELECT count(*) FROM recorded) >= 0 AND request_id = ANY (${len(_TRANSFER_TYPES) + 1}::text[])
