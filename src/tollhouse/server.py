@@ -8,6 +8,7 @@ import gc
 import os
 import random
 import resource
+import secrets
 import signal
 import socket
 import sys
@@ -31,15 +32,21 @@ from tollhouse.http.door import Door, Readiness
 from tollhouse.http.limits import Limits
 from tollhouse.http.serving import server_config
 from tollhouse.http.workers import Workers, end_with_parent
+from tollhouse.ir.fault import FaultError
+from tollhouse.money.ledger import Ledger
 from tollhouse.observe.logs import Log, Redaction
 from tollhouse.observe.metrics import MULTIPROCESS_VARIABLE, Metrics, forget_process
 from tollhouse.relay.admission import Admission, Authenticator
 from tollhouse.relay.attempts import AttemptLimits, Attempts
+from tollhouse.relay.budget import Budget
 from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
 from tollhouse.relay.relay import Relay
+from tollhouse.relay.settling import Settling
+from tollhouse.relay.upkeep import MoneyUpkeep, Upkeep
 from tollhouse.settings import Settings
 from tollhouse.simulator.serve import RunningSimulator, start_simulator
+from tollhouse.stores.spool import FileSpool
 from tollhouse.stores.sqlite import SqliteStore
 from tollhouse.upstream.client import HttpUpstream
 from tollhouse.wire.registry import FORMATS
@@ -50,12 +57,51 @@ _SETTLE_S = 5.0
 _GC_YOUNG = 20_000
 
 
+class Money(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a gateway that spend, settle and look after the books."""
+
+    ledger: Ledger
+    settling: Settling
+    closing: Closing
+    metrics: Metrics
+    upkeep: Upkeep
+
+    @classmethod
+    async def open(cls, settings: Settings, store: SqliteStore, log: Log) -> "Money":
+        """Become an owner of leases, and take over what the last one has left. Raises FaultError."""
+        owner = f"{socket.gethostname()}#{secrets.token_hex(8)}"
+        metrics = Metrics()
+
+        def blocked() -> FaultError | None:
+            return settling.fault or store.blocked()
+
+        ledger = Ledger(store.ledger, owner, time.monotonic, blocked)
+        spool = FileSpool(settings.data_dir, owner, store.ledger.owners.is_gone)
+        settling = Settling(store, ledger, spool, metrics, log, waits=settings.settle == "durable")
+        closing = Closing(settling, metrics, log, time.monotonic)
+        duties = MoneyUpkeep(store.ledger, ledger, closing, settling, metrics)
+        await duties.begin()
+        upkeep = Upkeep(duties.chores(), log)
+        upkeep.start()
+        return cls(ledger=ledger, settling=settling, closing=closing, metrics=metrics, upkeep=upkeep)
+
+    async def close(self, log: Log) -> None:
+        """Settle what is being settled, and give all leases back."""
+        await self.upkeep.stop()
+        await self.settling.close()
+        try:
+            await self.ledger.close()
+        except FaultError as error:
+            log.warning("leases could not be given back; the next start does it", why=error.fault.detail)
+
+
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     """A wired gateway, ready to be served by uvicorn under `config`."""
 
     app: DoorApp
     config: uvicorn.Config
     store: SqliteStore
+    money: Money
     catalog: Catalog
     upstream: HttpUpstream
     simulator: RunningSimulator | None
@@ -86,7 +132,9 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
                 await simulator.stop()
             upstream = HttpUpstream()
             undo.push_async_callback(upstream.close)
-            app = _join(settings, store, loaded.catalog, upstream, log)
+            money = await Money.open(settings, store, log)
+            undo.push_async_callback(money.close, log)
+            app = _join(settings, store, money, loaded.catalog, upstream, log)
             config = server_config(app, _limits(settings))
             # uvicorn takes whole seconds; a fraction would be rounded down to none.
             config.timeout_graceful_shutdown = max(1, round(settings.drain_s))
@@ -95,6 +143,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
             app=app,
             config=config,
             store=store,
+            money=money,
             catalog=loaded.catalog,
             upstream=upstream,
             simulator=simulator if in_use else None,
@@ -102,15 +151,17 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     async def close(self) -> None:
-        """Close what `wire` opened; everything settled is on disk afterwards."""
+        """Close what `wire` opened; everything settled is on disk afterwards, and no lease is left."""
         await self.upstream.close()
+        await self.money.close(self.log)
         if self.simulator is not None:
             await self.simulator.stop()
         await self.store.close()
 
 
-def _join(settings: Settings, store: SqliteStore, catalog: Catalog, upstream: HttpUpstream, log: Log) -> DoorApp:
-    metrics = Metrics()
+def _join(
+    settings: Settings, store: SqliteStore, money: Money, catalog: Catalog, upstream: HttpUpstream, log: Log
+) -> DoorApp:
     clock_s = time.monotonic
 
     def snapshot() -> Catalog:
@@ -120,13 +171,12 @@ def _join(settings: Settings, store: SqliteStore, catalog: Catalog, upstream: Ht
         # There is no second store for limits yet: they are kept in this process and are always there.
         return Readiness(books_ok=store.ready(), limits_ok=True)
 
-    authenticator = Authenticator(store, clock_s, lambda: time.time_ns() // 1_000_000)
+    authenticator = Authenticator(store, clock_s, _now_ms)
     formats = {form.name: form for form in FORMATS}
-    admission = Admission(snapshot, formats, store)
+    admission = Admission(snapshot, formats, Budget(money.ledger, _now_ms, settings.admission))
     limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s, on_loss=settings.on_loss)
     attempts = Attempts(upstream, formats, limits, clock_s, random.random)
-    closing = Closing(store, store, metrics, log, clock_s)
-    relay = Relay(admission, attempts, closing, log, clock_s)
+    relay = Relay(admission, attempts, money.closing, log, clock_s)
     door = Door(
         dialects=(HppRouter(), HyperInfer(), VoltageGpu()),
         authenticate=authenticator.authenticate,
@@ -134,13 +184,17 @@ def _join(settings: Settings, store: SqliteStore, catalog: Catalog, upstream: Ht
         catalog=snapshot,
         readiness=readiness,
         count_tokens=Counting(admission, upstream, formats).count,
-        metrics=metrics.render,
-        refused=metrics.refused,
+        metrics=money.metrics.render,
+        refused=money.metrics.refused,
         limits=_limits(settings),
         cors=Cors(origins=settings.cors_origins) if settings.cors_origins else None,
         trusted_proxies=settings.trusted_proxies,
     )
     return DoorApp(door)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _limits(settings: Settings) -> Limits:

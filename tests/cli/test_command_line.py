@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.books import assert_books_balance, hold, lines, new_id, record, with_store
+from support.books import assert_books_balance, hold, lines, new_id, record, settle, with_store
 from tollhouse.accounts import keys
 from tollhouse.cli import main
 from tollhouse.stores.sqlite import SqliteStore
@@ -197,7 +197,8 @@ def fill(shell: Shell, *models: str) -> None:
         assert workspace is not None
         for number, model in enumerate(models):
             request_id = new_id()
-            await store.commit_call(
+            await settle(
+                store,
                 hold(request_id, workspace.id),
                 lines(1_500_000),
                 record(
@@ -254,8 +255,8 @@ def test_a_table_obeys_no_control_character(shell: Shell) -> None:
 
 
 def test_migrate_tells_what_it_did(shell: Shell) -> None:
-    assert shell.json("migrate") == {"version": 2, "applied": ["0001_books", "0002_losses"]}
-    assert shell.json("migrate") == {"version": 2, "applied": []}
+    assert shell.json("migrate") == {"version": 3, "applied": ["0001_books", "0002_losses", "0003_leases"]}
+    assert shell.json("migrate") == {"version": 3, "applied": []}
     assert "Nothing to do" in shell.ok("migrate")
 
 

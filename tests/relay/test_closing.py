@@ -12,37 +12,61 @@ from tollhouse.accounts.principal import Principal
 from tollhouse.catalog.entries import Price, Rates
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.usage import Usage
-from tollhouse.money.store import ChargeLine, Hold
+from tollhouse.money.lease import Hold, Part
+from tollhouse.money.store import Transfer
 from tollhouse.observe.logs import Log, Redaction
 from tollhouse.observe.metrics import Metrics
 from tollhouse.observe.record import CallRecord
+from tollhouse.relay import settling as settling_module
 from tollhouse.relay.closing import Closing, Progress
+from tollhouse.relay.settling import Settling
 
 PRICE = Price(rates=Rates(prompt=1_000_000, completion=10_000_000), version="v1")
 
 
 class Books:
-    """Keeps what is committed, or refuses it; the ledger as well."""
+    """Keeps what is committed, or refuses it; the ledger and the spool as well."""
 
-    def __init__(self, fault: Fault | None = None) -> None:
+    def __init__(self, fault: Fault | None = None, spool_works: bool = True) -> None:
         self.fault = fault
-        self.released = 0
-        self.kept: list[tuple[tuple[ChargeLine, ...], CallRecord]] = []
+        self.spool_works = spool_works
+        self.spooled: list[bytes] = []
+        self.ended: list[str] = []
+        self.kept: list[tuple[tuple[Transfer, ...], CallRecord]] = []
 
-    async def commit_call(self, hold: Hold | None, lines: tuple[ChargeLine, ...], record: CallRecord) -> None:
-        del hold
+    async def commit_call(self, transfers: tuple[Transfer, ...], record: CallRecord) -> None:
         if self.fault is not None:
             raise FaultError(self.fault)
-        self.kept.append((lines, record))
+        self.kept.append((transfers, record))
 
-    def release(self, hold: Hold) -> None:
-        del hold
-        self.released += 1
+    async def append(self, entry: bytes) -> None:
+        if not self.spool_works:
+            raise OSError("the disk is full")
+        self.spooled.append(entry)
+
+    async def clear(self) -> None:
+        if not self.spool_works:
+            raise OSError("the disk is full")
+        self.spooled.clear()
+
+    def charging(self, hold: Hold, amounts: dict[str, int]) -> None:
+        del hold, amounts
+
+    def charged(self, hold: Hold) -> None:
+        self.ended.append("charged")
+
+    def void(self, hold: Hold) -> None:
+        self.ended.append("void")
+
+
+def settling(books: Books, out: io.BytesIO, metrics: Metrics | None = None) -> Settling:
+    log = Log("info", Redaction(), cast("Any", out))
+    return Settling(books, cast("Any", books), cast("Any", books), metrics or Metrics(), log)
 
 
 def closing(books: Books, out: io.BytesIO, metrics: Metrics | None = None) -> Closing:
     log = Log("info", Redaction(), cast("Any", out))
-    return Closing(books, cast("Any", books), metrics or Metrics(), log, lambda: 1.0)
+    return Closing(settling(books, out, metrics), metrics or Metrics(), log, lambda: 1.0)
 
 
 def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300) -> Progress:
@@ -64,7 +88,7 @@ def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300)
         call=call,
         resolved=resolved,
         scan=bare(peek=bare(paid=(), stream=True), size_bytes=len(body)),
-        hold=Hold(request_id="r1", account_id="credit:ws", amount_nano_usd=1, price_version="v1"),
+        hold=Hold(request_id="r1", parts=(Part("credit:ws", "nano_usd", 1),), price_version="v1"),
     )
     pipe = bare(usage=usage, received_bytes=received_bytes, finish_reason=None)
     opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p")))
@@ -74,9 +98,9 @@ def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300)
 def settled(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300) -> CallRecord:
     books = Books()
     asyncio.run(closing(books, io.BytesIO()).settle(progress(usage, received_bytes, body), "aborted"))
-    ((lines, record),) = books.kept
-    assert sum(line.amount_nano_usd for line in lines) == record.cost_nano_usd
-    assert books.released == 1
+    ((transfers, record),) = books.kept
+    assert sum(transfer.amount for transfer in transfers) == record.cost_nano_usd
+    assert books.ended == ["charged"]
     return record
 
 
@@ -115,21 +139,105 @@ def test_a_picture_in_the_prompt_is_not_estimated_by_its_bytes() -> None:
     assert settled(None, 30, picture).prompt_tokens < 5000
 
 
-@pytest.mark.parametrize("told", ["settle", "give_up"])
-def test_a_charge_that_could_not_be_written_is_told_and_counted_as_none(told: str) -> None:
-    fault = Fault(kind=FaultKind.BOOKS_UNAVAILABLE, message="no", detail="the disk is full")
-    books, out, metrics = Books(fault), io.BytesIO(), Metrics()
-    subject = closing(books, out, metrics)
-    call = progress(Usage(input_tokens=7, output_tokens=3), 9)
-    if told == "settle":
+NO = Fault(kind=FaultKind.BOOKS_UNAVAILABLE, message="no", detail="the database is locked")
+
+
+def test_a_charge_that_the_books_do_not_take_is_kept_in_the_spool_until_they_do() -> None:
+    async def run() -> None:
+        books, out = Books(NO), io.BytesIO()
+        subject = settling(books, out)
+        log = Log("info", Redaction(), cast("Any", out))
+        answered = await Closing(subject, Metrics(), log, lambda: 1.0).settle(
+            progress(Usage(input_tokens=7, output_tokens=3), 9), "ok"
+        )
+        assert answered.cost_nano_usd == 7 * 1000 + 3 * 10_000
+        assert len(books.spooled) == 1
+        # The hold stays: nobody else may spend that money.
+        assert books.ended == []
         with pytest.raises(FaultError):
-            asyncio.run(subject.settle(call, "ok"))
-    else:
-        asyncio.run(subject.give_up(call, "aborted", None))
-    lost, line = (json.loads(row) for row in out.getvalue().splitlines())
-    assert (lost["level"], lost["request_id"], lost["why"]) == ("error", "r1", "the disk is full")
-    assert lost["uncharged_nano_usd"] == 7 * 1000 + 3 * 10_000
-    assert (line["event"], line["error"], line["cost_nano_usd"]) == ("call", "books_unavailable", 0)
-    assert line["status"] == ("failed" if told == "settle" else "aborted")
-    assert b'tollhouse_cost_nano_usd_total{model="a/b"} 0.0' in metrics.render()
-    assert books.released == 1
+            await subject.tend()
+        books.fault = None
+        await subject.tend()
+        assert books.spooled == []
+        assert books.ended == ["charged"]
+        ((transfers, record),) = books.kept
+        assert sum(transfer.amount for transfer in transfers) == record.cost_nano_usd == answered.cost_nano_usd
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("told", ["settle", "give_up"])
+def test_a_charge_that_could_not_be_kept_is_told_whole_and_counted_as_none(told: str) -> None:
+    async def run() -> None:
+        books, out, metrics = Books(NO, spool_works=False), io.BytesIO(), Metrics()
+        subject = settling(books, out, metrics)
+        log = Log("info", Redaction(), cast("Any", out))
+        closes = Closing(subject, metrics, log, lambda: 1.0)
+        call = progress(Usage(input_tokens=7, output_tokens=3), 9)
+        if told == "settle":
+            with pytest.raises(FaultError):
+                await closes.settle(call, "ok")
+        else:
+            await closes.give_up(call, "aborted", None)
+        lost, line = (json.loads(row) for row in out.getvalue().splitlines())
+        assert lost["level"] == "critical"
+        assert "the database is locked" in lost["why"]
+        assert "the disk is full" in lost["why"]
+        entry = json.loads(lost["entry"])
+        assert [transfer["amount"] for transfer in entry["transfers"]] == [7 * 1000 + 3 * 10_000]
+        assert entry["record"]["id"] == "r1"
+        assert (line["event"], line["error"], line["cost_nano_usd"]) == ("call", "books_unavailable", 0)
+        assert line["status"] == ("failed" if told == "settle" else "aborted")
+        assert b'tollhouse_cost_nano_usd_total{model="a/b"} 0.0' in metrics.render()
+        assert books.ended == ["void"]
+        # Nothing more is admitted until the spool works again.
+        assert subject.fault is not None
+        await subject.tend()
+        assert subject.fault is not None
+        books.spool_works = True
+        await subject.tend()
+        assert subject.fault is None
+
+    asyncio.run(run())
+
+
+def test_books_that_do_not_answer_are_waited_for_no_longer_than_is_bearable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settling_module, "COMMIT_WAIT_S", 0.01)
+
+    class Silent(Books):
+        async def commit_call(self, transfers: tuple[Transfer, ...], record: CallRecord) -> None:
+            await asyncio.Event().wait()
+
+    books = Silent()
+    asyncio.run(closing(books, io.BytesIO()).settle(progress(Usage(input_tokens=7, output_tokens=3), 9), "ok"))
+    assert len(books.spooled) == 1
+    assert books.ended == []
+
+
+def test_a_settlement_outlives_the_task_that_asked_for_it() -> None:
+    class Slow(Books):
+        def __init__(self) -> None:
+            super().__init__()
+            self.go = asyncio.Event()
+
+        async def commit_call(self, transfers: tuple[Transfer, ...], record: CallRecord) -> None:
+            await self.go.wait()
+            await super().commit_call(transfers, record)
+
+    async def run() -> None:
+        books = Slow()
+        subject = settling(books, io.BytesIO())
+        log = Log("info", Redaction(), cast("Any", io.BytesIO()))
+        closes = Closing(subject, Metrics(), log, lambda: 1.0)
+        caller = asyncio.create_task(closes.settle(progress(Usage(output_tokens=3), 9), "ok"))
+        await asyncio.sleep(0)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert books.kept == []
+        books.go.set()
+        await subject.close()
+        assert len(books.kept) == 1
+        assert books.ended == ["charged"]
+
+    asyncio.run(run())

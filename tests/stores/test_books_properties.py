@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.books import assert_books_balance, hold, lines, record
+from support.books import assert_books_balance, hold, lines, record, settle
 from tollhouse.ir.fault import FaultError
 from tollhouse.stores.sqlite import SqliteStore
 
@@ -69,7 +69,7 @@ async def play(data_dir: Path, rounds: list[list[tuple[str, int, int, int | list
             elif kind == "call" and isinstance(value, list):
                 model.call(workspace, number, value)
                 request_id = f"{number}-{workspace}"
-                waiting.append(store.commit_call(hold(request_id, ids[workspace]), lines(*value), record(request_id)))
+                waiting.append(settle(store, hold(request_id, ids[workspace]), lines(*value), record(request_id)))
         await asyncio.gather(*waiting)
         if any(step[0] == "reopen" for step in steps):
             await store.close()

@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import pytest
 
-from support.books import ask, assert_books_balance, connect, hold, lines, new_id, record, with_store
+from support.books import ask, assert_books_balance, connect, hold, lines, new_id, record, settle, with_store
 from tollhouse.ir.fault import FaultError, FaultKind
 from tollhouse.stores import writer
 from tollhouse.stores.health import fault_of
@@ -42,9 +42,16 @@ async def filled(store: SqliteStore) -> str:
     return workspace.id
 
 
+async def spend(store: SqliteStore) -> None:
+    """What is asked before anything may be spent."""
+    fault = store.blocked()
+    if fault is not None:
+        raise fault
+
+
 def charge(store: SqliteStore, workspace_id: str) -> Awaitable[None]:
     request_id = new_id()
-    return store.commit_call(hold(request_id, workspace_id), lines(5), record(request_id))
+    return settle(store, hold(request_id, workspace_id), lines(5), record(request_id))
 
 
 @pytest.mark.fault(70)
@@ -60,7 +67,7 @@ def test_a_locked_database_is_told_and_recovers_by_itself(tmp_path: Path, monkey
         other.execute("BEGIN IMMEDIATE")
         await refused(charge(store, workspace_id), "holds the database's lock")
         assert not store.ready()
-        await refused(store.hold(hold(new_id(), workspace_id), invoicing=True), "lock")
+        await refused(spend(store), "lock")
         assert await store.balance(workspace_id) == 10**9
         other.execute("ROLLBACK")
         other.close()
@@ -68,7 +75,7 @@ def test_a_locked_database_is_told_and_recovers_by_itself(tmp_path: Path, monkey
         now_s[0] += 1
         store.ready()
         await until(store.ready)
-        await store.hold(hold(new_id(), workspace_id), invoicing=False)
+        await spend(store)
         await charge(store, workspace_id)
         assert await store.balance(workspace_id) == 10**9 - 5
 
@@ -109,7 +116,7 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
             request_id = new_id()
             big = record(request_id, error_code="x" * 3000)
             try:
-                await store.commit_call(hold(request_id, workspace_id), lines(5), big)
+                await settle(store, hold(request_id, workspace_id), lines(5), big)
                 charged += 1
             except FaultError as error:
                 why = error.fault.detail or ""
@@ -138,7 +145,7 @@ def test_a_deleted_or_replaced_file_is_never_written_to(tmp_path: Path, replaced
             store.path.unlink()
         await refused(charge(store, workspace_id), "replaced" if replaced else "deleted")
         assert not store.ready()
-        await refused(store.hold(hold(new_id(), workspace_id), invoicing=False), "restart" if replaced else "restore")
+        await refused(spend(store), "restart" if replaced else "restore")
         fault = store.fault()
         assert fault is not None
 
@@ -150,7 +157,7 @@ def test_books_that_recover_while_a_call_is_refused_still_refuse_it_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work(store: SqliteStore) -> None:
-        workspace_id = await filled(store)
+        await filled(store)
         health = store._health  # pyright: ignore[reportPrivateUsage] -- the writer's thread changes it at any moment
         health.failed(apsw.FullError("full"))
 
@@ -159,7 +166,7 @@ def test_books_that_recover_while_a_call_is_refused_still_refuse_it_in_words(
             return False
 
         monkeypatch.setattr(store, "ready", not_yet)
-        await refused(store.hold(hold(new_id(), workspace_id), invoicing=False), "disk is full")
+        await refused(spend(store), "disk is full")
 
     with_store(tmp_path / "data", work)
 
@@ -197,9 +204,9 @@ def test_a_damaged_page_ends_readiness_for_good(tmp_path: Path) -> None:
     async def work(store: SqliteStore) -> None:
         await refused(store.balance(workspace_id), "damaged")
         assert not store.ready()
-        await refused(store.hold(hold(new_id(), workspace_id), invoicing=True), "damaged")
+        await refused(spend(store), "damaged")
         await refused(charge(store, workspace_id), "damaged")
-        await store.commit_call(None, (), record(new_id()))
+        await settle(store, None, (), record(new_id()))
         assert not store.ready()
 
     with_store(data_dir, work)
@@ -277,7 +284,7 @@ def test_a_charge_to_an_unknown_account_is_refused_whole(tmp_path: Path) -> None
     async def work(store: SqliteStore) -> None:
         request_id = new_id()
         with pytest.raises(FaultError) as caught:
-            await store.commit_call(hold(request_id, "nobody"), lines(5), record(request_id))
+            await settle(store, hold(request_id, "nobody"), lines(5), record(request_id))
         assert caught.value.fault.kind is FaultKind.INTERNAL
         assert await store.call(request_id) is None
         assert store.ready()

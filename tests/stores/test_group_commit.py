@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from support.books import ask, assert_books_balance, hold, lines, new_id, record, with_store
+from support.books import ask, assert_books_balance, hold, lines, new_id, record, settle, with_store
 from tollhouse.ir.fault import FaultError, FaultKind
 from tollhouse.stores.database import Connection
 from tollhouse.stores.health import Health
@@ -196,8 +196,7 @@ def test_a_thousand_calls_at_once_add_up(tmp_path: Path) -> None:
         async def call(number: int) -> None:
             request_id = new_id()
             permission = hold(request_id, workspace.id)
-            await store.hold(permission, invoicing=False)
-            await store.commit_call(permission, lines(number, 1), record(request_id))
+            await settle(store, permission, lines(number, 1), record(request_id))
 
         await asyncio.gather(*(call(number) for number in range(1000)))
         assert await store.balance(workspace.id) == 10**9 - sum(range(1000)) - 1000
@@ -210,7 +209,7 @@ def test_a_thousand_calls_at_once_add_up(tmp_path: Path) -> None:
 def test_the_write_ahead_log_stays_small(tmp_path: Path) -> None:
     async def work(store: SqliteStore) -> None:
         for _ in range(60):
-            await asyncio.gather(*(store.commit_call(None, (), record(new_id())) for _ in range(64)))
+            await asyncio.gather(*(settle(store, None, (), record(new_id())) for _ in range(64)))
         assert (tmp_path / "data" / "tollhouse.db-wal").stat().st_size < 24_000_000
 
     with_store(tmp_path / "data", work)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.books import ask, assert_books_balance, hold, lines, record, with_store
+from support.books import ask, assert_books_balance, hold, lines, record, settle, with_store
 from tollhouse.stores.sqlite import SqliteStore
 
 TESTS = Path(__file__).parents[1]
@@ -17,7 +17,7 @@ CHILD = """
 import asyncio, os, signal, sys
 from pathlib import Path
 import apsw
-from support.books import hold, lines, record
+from support.books import hold, lines, record, settle
 from tollhouse.stores import database, migrate, sqlite, writer
 
 def die(*_):
@@ -50,8 +50,7 @@ async def main():
     store = sqlite.SqliteStore.open(data_dir)
     workspace = await store.workspace("acme")
     permission = hold("call-1", workspace.id)
-    await store.hold(permission, invoicing=False)
-    await store.commit_call(permission, lines(5, 2), record("call-1"))
+    await settle(store, permission, lines(5, 2), record("call-1"))
 
 asyncio.run(main())
 """
@@ -89,7 +88,7 @@ def test_a_call_cut_off_at_a_step_is_charged_once_or_not_at_all(tmp_path: Path, 
         assert store.ready()
         assert await store.balance(workspace_id) == (93 if stands else 100)
         assert (await store.call("call-1") is not None) == stands
-        await store.commit_call(hold("call-1", workspace_id), lines(5, 2), record("call-1"))
+        await settle(store, hold("call-1", workspace_id), lines(5, 2), record("call-1"))
         assert await store.balance(workspace_id) == 93
 
     with_store(data_dir, repeat)
@@ -104,5 +103,5 @@ def test_a_migration_cut_off_is_made_from_the_start(tmp_path: Path) -> None:
     async def look(store: SqliteStore) -> tuple[str, ...]:
         return store.applied_migrations
 
-    assert with_store(data_dir, look) == ("0001_books", "0002_losses")
-    assert ask(data_dir, "SELECT COUNT(*) FROM account") == [(2,)]
+    assert with_store(data_dir, look) == ("0001_books", "0002_losses", "0003_leases")
+    assert ask(data_dir, "SELECT COUNT(*) FROM account") == [(6,)]

@@ -17,7 +17,7 @@ TESTS = Path(__file__).parents[1]
 SETTLE_FOREVER = """
 import asyncio, sys
 from pathlib import Path
-from support.books import hold, lines, new_id, record
+from support.books import hold, lines, new_id, record, settle
 from tollhouse.stores.sqlite import SqliteStore
 
 async def main(data_dir, workspace_id, calls):
@@ -26,8 +26,7 @@ async def main(data_dir, workspace_id, calls):
         for _ in range(calls):
             request_id = new_id()
             permission = hold(request_id, workspace_id)
-            await store.hold(permission, invoicing=False)
-            await store.commit_call(permission, lines(7), record(request_id))
+            await settle(store, permission, lines(7), record(request_id))
             sys.stdout.write(request_id + "\\n")
             sys.stdout.flush()
     await asyncio.gather(*(caller() for _ in range(16)))
@@ -126,6 +125,6 @@ def test_processes_that_start_together_migrate_once(tmp_path: Path) -> None:
         process.stdin.flush()
     applied = [process.communicate(timeout=60)[0].strip() for process in processes]
     assert [process.returncode for process in processes] == [0] * 4
-    assert sorted(applied) == ["", "", "", "0001_books,0002_losses"]
-    assert ask(data_dir, "SELECT COUNT(*) FROM schema_version") == [(2,)]
-    assert ask(data_dir, "SELECT COUNT(*) FROM account WHERE id <> ?", account_of("x")) == [(2,)]
+    assert sorted(applied) == ["", "", "", "0001_books,0002_losses,0003_leases"]
+    assert ask(data_dir, "SELECT COUNT(*) FROM schema_version") == [(3,)]
+    assert ask(data_dir, "SELECT COUNT(*) FROM account WHERE id <> ?", account_of("x")) == [(6,)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.books import ask, assert_books_balance, hold, lines, new_id, record
+from support.books import ask, assert_books_balance, hold, lines, new_id, record, settle
 from tollhouse.accounts.store import NewKey
 from tollhouse.ir.fault import FaultError, FaultKind
 from tollhouse.stores.sqlite import SqliteStore, account_of
@@ -182,7 +182,7 @@ def test_a_call_is_charged_and_recorded_in_one_go(stores: Stores) -> None:
         await store.top_up(workspace.id, 10_000, "r", 1)
         request_id = new_id()
         sent = record(request_id, workspace_id=workspace.id, key_id="key_1", cost_nano_usd=1_503)
-        await store.commit_call(hold(request_id, workspace.id), lines(1_500, 3), sent)
+        await settle(store, hold(request_id, workspace.id), lines(1_500, 3), sent)
         assert await store.balance(workspace.id) == 10_000 - 1_503
         assert await store.call(request_id) == sent
         assert await store.call("none") is None
@@ -204,10 +204,8 @@ def test_a_repeated_settlement_changes_nothing(stores: Stores) -> None:
         request_id = new_id()
         first = record(request_id, workspace_id=workspace.id, cost_nano_usd=1_500)
         for _ in range(3):
-            await store.commit_call(hold(request_id, workspace.id), lines(1_500), first)
-        await asyncio.gather(
-            *(store.commit_call(hold(request_id, workspace.id), lines(1_500), first) for _ in range(20))
-        )
+            await settle(store, hold(request_id, workspace.id), lines(1_500), first)
+        await asyncio.gather(*(settle(store, hold(request_id, workspace.id), lines(1_500), first) for _ in range(20)))
         assert await store.balance(workspace.id) == 8_500
 
     stores(work)
@@ -221,60 +219,12 @@ def test_a_call_without_a_charge_leaves_only_its_record(stores: Stores, with_hol
         request_id = new_id()
         refused = record(request_id, status="refused", error_code="invalid_request", model=None, provider=None)
         permission = hold(request_id, workspace.id) if with_hold else None
-        await store.commit_call(permission, () if with_hold else lines(7), refused)
+        await settle(store, permission, () if with_hold else lines(7), refused)
         assert await store.call(request_id) == refused
         assert await store.balance(workspace.id) == 0
 
     stores(work)
     assert ask(stores.folder / "data", "SELECT COUNT(*) FROM transfer") == [(0,)]
-
-
-def test_a_charge_may_take_the_purse_below_zero_and_the_next_call_is_refused(stores: Stores) -> None:
-    async def work(store: SqliteStore) -> None:
-        workspace = await store.create_workspace("acme", 5)
-        await store.top_up(workspace.id, 100, "r", 1)
-        first = hold(new_id(), workspace.id)
-        await store.hold(first, invoicing=False)
-        await store.commit_call(first, lines(250), record(first.request_id))
-        store.release(first)
-        assert await store.balance(workspace.id) == -150
-        with pytest.raises(FaultError) as caught:
-            await store.hold(hold(new_id(), workspace.id), invoicing=False)
-        assert caught.value.fault.kind is FaultKind.INSUFFICIENT_BALANCE
-        assert "tollhouse credits add" in caught.value.fault.message
-        await store.hold(hold(new_id(), workspace.id), invoicing=True)
-        await store.hold(hold(new_id(), workspace.id, 0), invoicing=False)
-
-    stores(work)
-
-
-def test_a_top_up_opens_an_empty_purse_at_once(stores: Stores) -> None:
-    async def work(store: SqliteStore) -> None:
-        workspace = await store.create_workspace("acme", 5)
-        with pytest.raises(FaultError):
-            await store.hold(hold(new_id(), workspace.id), invoicing=False)
-        other = stores.open()
-        await other.top_up(workspace.id, 1, "r", 1)
-        await other.close()
-        await store.hold(hold(new_id(), workspace.id), invoicing=False)
-
-    stores(work)
-
-
-def test_what_another_process_spends_is_seen_within_a_second(stores: Stores) -> None:
-    async def work(store: SqliteStore) -> None:
-        workspace = await store.create_workspace("acme", 5)
-        await store.top_up(workspace.id, 100, "r", 1)
-        await store.hold(hold(new_id(), workspace.id), invoicing=False)
-        other = stores.open()
-        request_id = new_id()
-        await other.commit_call(hold(request_id, workspace.id), lines(100), record(request_id))
-        await other.close()
-        stores.now_s += 1.01
-        with pytest.raises(FaultError):
-            await store.hold(hold(new_id(), workspace.id), invoicing=False)
-
-    stores(work)
 
 
 def test_usage_adds_up_by_what_was_asked(stores: Stores) -> None:
@@ -285,7 +235,8 @@ def test_usage_adds_up_by_what_was_asked(stores: Stores) -> None:
         await store.add_key(new_key(workspace.id))
         for number, model in enumerate(("a", "b", "a")):
             request_id = new_id()
-            await store.commit_call(
+            await settle(
+                store,
                 hold(request_id, workspace.id),
                 lines(10),
                 record(
@@ -297,7 +248,7 @@ def test_usage_adds_up_by_what_was_asked(stores: Stores) -> None:
                     status="failed" if number == 2 else "ok",
                 ),
             )
-        await store.commit_call(None, (), record(new_id(), model=None, provider=None, status="refused"))
+        await settle(store, None, (), record(new_id(), model=None, provider=None, status="refused"))
         rows = await store.usage(UsageFilter(workspace_id=workspace.id), ("model", "day"))
         assert [row.group for row in rows] == [("a", "1970-01-01"), ("a", "1970-01-03"), ("b", "1970-01-02")]
         assert [(row.calls, row.failed_calls) for row in rows] == [(1, 0), (1, 1), (1, 0)]
@@ -343,7 +294,7 @@ def test_a_closed_store_refuses(stores: Stores) -> None:
         await store.close()
         for refused in (
             store.create_workspace("acme", 5),
-            store.commit_call(None, (), record(new_id())),
+            settle(store, None, (), record(new_id())),
             store.principal(bytes(32)),
         ):
             with pytest.raises(FaultError) as caught:

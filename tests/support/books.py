@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 
-from tollhouse.money.store import ChargeLine, Hold
+from tollhouse.money.lease import Hold, Part
+from tollhouse.money.settlement import Spending, postings
+from tollhouse.money.store import ChargeLine
 from tollhouse.observe.record import Attempt, CallRecord
 from tollhouse.stores.sqlite import SqliteStore, account_of
 
@@ -51,8 +54,16 @@ def record(request_id: str, **changes: Any) -> CallRecord:
 
 
 def hold(request_id: str, workspace_id: str, amount: int = 1_000) -> Hold:
-    """Permission for a call of this workspace."""
-    return Hold(request_id=request_id, account_id=account_of(workspace_id), amount_nano_usd=amount, price_version="v1")
+    """Permission for a call of this workspace, without a lease."""
+    part = Part(account_of(workspace_id), "nano_usd", amount)
+    return Hold(request_id=request_id, parts=(part,), price_version="v1")
+
+
+async def settle(store: SqliteStore, held: Hold | None, charged: tuple[ChargeLine, ...], kept: CallRecord) -> None:
+    """Commit the charge of a call together with its record."""
+    spending = Spending(charged if held else (), kept.prompt_tokens + kept.completion_tokens)
+    transfers = postings(held, spending, kept.finished_at_ms, kept.usage_source) if held else ()
+    await store.commit_call(transfers, msgspec.structs.replace(kept, cost_nano_usd=spending.cost_nano_usd))
 
 
 def lines(*amounts: int) -> tuple[ChargeLine, ...]:
@@ -92,11 +103,13 @@ def ask(data_dir: Path, sql: str, *values: Any) -> list[tuple[Any, ...]]:
 
 
 def assert_books_balance(data_dir: Path) -> None:
-    """I1: credits and debits are equal over all accounts. I2: each account is the sum of its transfers."""
-    accounts = ask(data_dir, "SELECT id, credits, debits, leased FROM account")
+    """I1: credits and debits are equal over all accounts. I2: each account is the sum of its transfers. I6: no
+    lease is left, for nobody is spending."""
+    accounts = ask(data_dir, "SELECT id, credits, debits, leased, unit FROM account")
     transfers = ask(data_dir, "SELECT debit_account, credit_account, amount FROM transfer")
-    assert sum(credit for _, credit, _, _ in accounts) == sum(debit for _, _, debit, _ in accounts)
-    for account, credit, debit, leased in accounts:
+    for unit in ("nano_usd", "token"):
+        assert sum(row[1] - row[2] for row in accounts if row[4] == unit) == 0
+    for account, credit, debit, leased, _ in accounts:
         assert credit == sum(amount for _, credited, amount in transfers if credited == account)
         assert debit == sum(amount for debited, _, amount in transfers if debited == account)
         assert leased == 0

@@ -27,8 +27,8 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """A wish for a lease: at least `need` more of the account's unit, better `want`. With `opening` the account is
-    made when it is missing."""
+    """A wish for a lease: at least `need` more of the account's unit, better `want` (see lease.share). With `opening`
+    the account is made when it is missing."""
 
     account_id: str
     need: int
@@ -88,21 +88,16 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
     held_nano_usd: int
 
 
-class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """Permission to spend, given before a call is forwarded; ends in exactly one settlement or release."""
-
-    request_id: str
-    account_id: str
-    amount_nano_usd: int
-    price_version: str
-
-
 class LedgerStore(Protocol):
     """The books. Every method raises FaultError (books_unavailable) when they cannot be read or written.
 
     An owner is one process: a node's name and its boot. Transfers are posted by the store's one commit for all that a
     call leaves behind (relay/closing.py: CallStore).
     """
+
+    async def join(self, owner: str) -> None:
+        """Make the owner known before its first lease, so that the others can tell whether it is still there."""
+        ...
 
     async def acquire(self, owner: str, asks: Sequence[Ask]) -> tuple[Lease, ...] | tuple[Shortage, ...]:
         """Leases for all asks, in their order, or none at all: then every account that is short, by its id. An unknown
@@ -132,28 +127,4 @@ class LedgerStore(Protocol):
 
     async def note_open(self, calls: Sequence[OpenCall]) -> None:
         """Keep note of calls that have not ended; `commit_call` strikes them out."""
-        ...
-
-
-class Ledger(Protocol):
-    """The only truth about money. Every method raises FaultError (books_unavailable) when the books cannot be used.
-
-    A hold is settled by the store's one commit for all that a call leaves behind (relay/closing.py: CallStore).
-    """
-
-    async def hold(self, hold: Hold, *, invoicing: bool) -> None:
-        """Give permission to spend up to `hold.amount_nano_usd`. Raises FaultError (insufficient_balance) when the
-        purse is empty, unless `invoicing`; a free call (amount 0) is never refused for money."""
-        ...
-
-    def release(self, hold: Hold) -> None:
-        """End a hold without a charge; memory only."""
-        ...
-
-    async def top_up(self, workspace_id: str, amount_nano_usd: int, reference: str, now_ms: int) -> int:
-        """Add credit once per `reference`; returns the balance after it in nano-USD."""
-        ...
-
-    async def balance(self, workspace_id: str) -> int:
-        """Credits less debits of the workspace in nano-USD."""
         ...

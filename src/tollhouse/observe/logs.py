@@ -120,6 +120,10 @@ class Log:
         """Something that needs the operator."""
         self._logger.error(event, **facts)
 
+    def critical(self, event: str, **facts: object) -> None:
+        """Something that is lost unless the operator acts on this line."""
+        self._logger.critical(event, **facts)
+
     def broken(self, request_id: str, error: BaseException) -> None:
         """A fault of our own: where it happened, without the error's text, which may quote a prompt."""
         places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]

@@ -54,6 +54,26 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        self._lost = Counter(
+            "tollhouse_lost_calls_total",
+            "Calls whose process died; nobody was charged, the provider may have billed them.",
+            registry=self._registry,
+        )
+        self._overage = Counter(
+            "tollhouse_overage_nano_usd_total", "What calls cost beyond their hold.", registry=self._registry
+        )
+        self._leaked = Counter(
+            "tollhouse_leaked_holds_total", "Holds that no settlement ended: faults of ours.", registry=self._registry
+        )
+        self._spooled = Gauge(
+            "tollhouse_spooled_settlements",
+            "Settlements that the books have not taken yet.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._open_holds = Gauge(
+            "tollhouse_open_holds", "Calls held for now.", registry=self._registry, multiprocess_mode="livesum"
+        )
         self._children: dict[tuple[str, ...], tuple[Counter, ...]] = {}
 
     def call(self, record: CallRecord, model_label: str) -> None:
@@ -82,6 +102,26 @@ class Metrics:
     def refused(self, dialect: str, error: str) -> None:
         """Count one request that was refused before it became a call."""
         self._refused.labels(dialect, error).inc()
+
+    def lost(self, calls: int) -> None:
+        """Count calls whose process died."""
+        self._lost.inc(calls)
+
+    def overage(self, amount_nano_usd: int) -> None:
+        """Count what a call cost beyond its hold."""
+        self._overage.inc(amount_nano_usd)
+
+    def leaked(self) -> None:
+        """Count a hold that had to be ended by the watchdog."""
+        self._leaked.inc()
+
+    def spooled(self, settlements: int) -> None:
+        """So many settlements wait in the spool."""
+        self._spooled.set(settlements)
+
+    def open_holds(self, holds: int) -> None:
+        """So many calls are held for."""
+        self._open_holds.set(holds)
 
     def in_flight(self, change: int) -> None:
         """One call more (1) or fewer (-1) is being answered."""

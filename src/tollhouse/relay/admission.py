@@ -10,8 +10,9 @@ from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import AccountStore
 from tollhouse.catalog.entries import Catalog, Resolved
 from tollhouse.ir.fault import Fault, FaultError, FaultKind, invalid_request
-from tollhouse.money.pricing import unpriced_feature, upper_bound
-from tollhouse.money.store import Hold, Ledger
+from tollhouse.money.lease import Hold
+from tollhouse.money.pricing import unpriced_feature
+from tollhouse.relay.budget import Budget
 from tollhouse.relay.call import Call
 from tollhouse.wire.format import Scan, WireFormat
 
@@ -71,7 +72,7 @@ class Authenticator:
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that may be forwarded."""
+    """A call that may be forwarded. Whoever has it ends its hold."""
 
     call: Call
     principal: Principal
@@ -79,18 +80,26 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     scan: Scan
     resolved: Resolved
     hold: Hold
+    injected_limit: int | None = None
+    """The limit on the answer's tokens that the gateway has set, since the caller set none and more does not fit."""
+
+    @property
+    def output_limit(self) -> int | None:
+        """The limit on the answer's tokens that is sent, None without one."""
+        return self.injected_limit or self.scan.peek.output_limit
 
 
 class Admission:
     """Checks a call whose key is good, in the order of the published contracts."""
 
-    def __init__(self, catalog: Callable[[], Catalog], formats: Mapping[str, WireFormat], ledger: Ledger) -> None:
+    def __init__(self, catalog: Callable[[], Catalog], formats: Mapping[str, WireFormat], budget: Budget) -> None:
         self._catalog = catalog
         self._formats = formats
-        self._ledger = ledger
+        self._budget = budget
 
     async def admit(self, call: Call, principal: Principal) -> Admitted:
-        """Raises FaultError: invalid_request, unknown_model, model_not_allowed, insufficient_balance."""
+        """Raises FaultError: invalid_request, unknown_model, model_not_allowed, insufficient_balance,
+        key_limit, books_unavailable."""
         call.voice.validate(call.body)
         wire_format = self._formats[call.voice.format_name]
         scan = wire_format.scan(call.body)
@@ -104,15 +113,16 @@ class Admission:
                     "Leave it out, or have the operator add its price to the catalogue.",
                     field,
                 )
-        limit = scan.peek.output_limit or model.max_output_tokens
-        hold = Hold(
-            request_id=call.request_id,
-            account_id=principal.account_id,
-            amount_nano_usd=upper_bound(model.price, scan.size_bytes, limit, scan.peek.choices, scan.peek.paid),
-            price_version=model.price.version,
+        terms = await self._budget.hold(call.request_id, principal, model, scan, call.body)
+        return Admitted(
+            call=call,
+            principal=principal,
+            format=wire_format,
+            scan=scan,
+            resolved=resolved,
+            hold=terms.hold,
+            injected_limit=terms.injected_limit,
         )
-        await self._ledger.hold(hold, invoicing=principal.invoicing)
-        return Admitted(call=call, principal=principal, format=wire_format, scan=scan, resolved=resolved, hold=hold)
 
     def resolve(self, name: str, principal: Principal) -> Resolved:
         """The model of this name, if the key may use it. Raises FaultError (unknown_model, model_not_allowed)."""

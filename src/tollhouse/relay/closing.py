@@ -2,20 +2,22 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.usage import Usage
 from tollhouse.money.pricing import charge_lines
-from tollhouse.money.store import ChargeLine, Hold, Ledger
+from tollhouse.money.settlement import Spending, postings
+from tollhouse.money.store import ChargeLine
 from tollhouse.observe.logs import Log
 from tollhouse.observe.metrics import Metrics
 from tollhouse.observe.record import Attempt, CallRecord
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.attempts import Opened
 from tollhouse.relay.call import Call
+from tollhouse.relay.settling import Settling
 from tollhouse.tokens.bounds import likely_prompt_tokens, likely_tokens
 from tollhouse.wire.format import Answered
 
@@ -23,17 +25,6 @@ from tollhouse.wire.format import Answered
 _FINISH_REASON_CHARS = 64
 
 Status = Literal["ok", "refused", "failed", "aborted"]
-
-
-class CallStore(Protocol):
-    """Where all that a call leaves behind is kept."""
-
-    async def commit_call(self, hold: Hold | None, lines: tuple[ChargeLine, ...], record: CallRecord) -> None:
-        """Charge the lines and keep the record in one commit; durable on return, once per request id.
-
-        Raises FaultError (books_unavailable).
-        """
-        ...
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -50,27 +41,36 @@ class Progress(msgspec.Struct, kw_only=True):
 class Closing:
     """Ends each call exactly once: charged or not, recorded, counted and logged."""
 
-    def __init__(
-        self, store: CallStore, ledger: Ledger, metrics: Metrics, log: Log, clock_s: Callable[[], float]
-    ) -> None:
-        self._store = store
-        self._ledger = ledger
+    def __init__(self, settling: Settling, metrics: Metrics, log: Log, clock_s: Callable[[], float]) -> None:
+        self._settling = settling
         self._metrics = metrics
         self._log = log
         self._clock_s = clock_s
+        self.in_flight: dict[str, Progress] = {}
 
-    def opened(self) -> None:
+    def opened(self, progress: Progress) -> None:
         """A call has come; `closed` follows however it ends."""
+        self.in_flight[progress.call.request_id] = progress
         self._metrics.in_flight(1)
 
-    def closed(self) -> None:
-        """The call has been answered, or there is nobody left to answer."""
+    def age_s(self, progress: Progress) -> float:
+        """How long the call has been running."""
+        return self._clock_s() - progress.call.started_s
+
+    def closed(self, progress: Progress) -> bool:
+        """The call has been answered, or there is nobody left to answer. False when it was held for and never settled,
+        which is a fault of ours: it is counted, and the caller of this settles it now."""
+        self.in_flight.pop(progress.call.request_id, None)
         self._metrics.in_flight(-1)
+        if progress.admitted is None or progress.closed:
+            return True
+        self._metrics.leaked()
+        return False
 
     async def settle(self, progress: Progress, status: Status, fault: Fault | None = None) -> Answered:
-        """Charge what was received and keep the record; durable on return. Raises FaultError (books_unavailable).
+        """Charge what was received and keep the record; safe on return. Raises FaultError (books_unavailable).
 
-        The commit is queued before the first wait, so that it happens even when the task is cancelled meanwhile.
+        It happens even when the task is cancelled meanwhile.
         """
         admitted, opened = progress.admitted, progress.opened
         usage = _usage(admitted, opened) if admitted and opened else None
@@ -78,40 +78,24 @@ class Closing:
         if admitted is not None and usage is not None:
             service_tier, tool_uses = _extras(admitted)
             lines = charge_lines(admitted.resolved.model.price, usage, service_tier, tool_uses=tool_uses)
-        cost_nano_usd = sum(line.amount_nano_usd for line in lines)
-        record = self._record(progress, status, fault, usage, cost_nano_usd)
+        spending = Spending(lines, usage.total_tokens if usage else 0)
+        record = self._record(progress, status, fault, usage, spending.cost_nano_usd)
         progress.closed = True
         hold = admitted.hold if admitted else None
+        transfers = postings(hold, spending, record.finished_at_ms, record.usage_source) if hold else ()
         try:
-            await self._store.commit_call(hold, lines, record)
+            await self._settling.settle(hold, transfers, record)
         except FaultError as error:
-            record = self._unrecorded(record, error.fault)
+            record = _unrecorded(record, error.fault)
             raise
         finally:
-            if hold is not None:
-                self._ledger.release(hold)
             self._report(progress, record)
-        return Answered(usage=usage or Usage(source="estimated"), cost_nano_usd=cost_nano_usd)
+        return Answered(usage=usage or Usage(source="estimated"), cost_nano_usd=spending.cost_nano_usd)
 
     async def give_up(self, progress: Progress, status: Status, fault: Fault | None) -> None:
         """Settle where nobody waits for the outcome: the call has failed anyway, and `settle` logs books that fail."""
         with contextlib.suppress(FaultError):
             await self.settle(progress, status, fault)
-
-    def _unrecorded(self, record: CallRecord, fault: Fault) -> CallRecord:
-        """What is told of a call that the books did not take: nobody was charged for it."""
-        self._log.error(
-            "a call could not be recorded",
-            request_id=record.id,
-            why=fault.detail,
-            uncharged_nano_usd=record.cost_nano_usd,
-        )
-        return msgspec.structs.replace(
-            record,
-            status="failed" if record.status == "ok" else record.status,
-            error_code=record.error_code or fault.kind.value,
-            cost_nano_usd=0,
-        )
 
     def _record(
         self, progress: Progress, status: Status, fault: Fault | None, usage: Usage | None, cost_nano_usd: int
@@ -150,9 +134,23 @@ class Closing:
         )
 
     def _report(self, progress: Progress, record: CallRecord) -> None:
+        if progress.admitted is not None and progress.admitted.hold.parts[0].lease is not None:
+            overage = record.cost_nano_usd - progress.admitted.hold.parts[0].amount
+            if overage > 0:
+                self._metrics.overage(overage)
         label = progress.admitted.resolved.label if progress.admitted else "none"
         self._metrics.call(record, label)
         self._log.call(record)
+
+
+def _unrecorded(record: CallRecord, fault: Fault) -> CallRecord:
+    """What is told of a call that the books did not take: nobody was charged for it."""
+    return msgspec.structs.replace(
+        record,
+        status="failed" if record.status == "ok" else record.status,
+        error_code=record.error_code or fault.kind.value,
+        cost_nano_usd=0,
+    )
 
 
 def _usage(admitted: Admitted, opened: Opened) -> Usage:

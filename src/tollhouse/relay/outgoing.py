@@ -82,6 +82,8 @@ class Outgoing:
             return target.rewrite(target.scan(self._translated(deployment)[0]), {}, deployment.quirks)
         fields = admitted.scan.fields
         changes = {name: value for name, value in admitted.call.voice.defaults().items() if name not in fields}
+        if admitted.injected_limit is not None:
+            changes[admitted.format.output_limit_field] = msgspec.Raw(str(admitted.injected_limit).encode())
         changes["model"] = msgspec.Raw(msgspec.json.encode(admitted.resolved.upstream_model(deployment)))
         return admitted.format.rewrite(admitted.scan, changes, deployment.quirks)
 
@@ -98,7 +100,7 @@ class Outgoing:
         model = self._admitted.resolved.model
         request = request_taken_back(self._request, model.creator.slug, name, losses)
         target = self._formats[name]
-        limit = request.output_limit
+        limit = self._admitted.injected_limit or request.output_limit
         if limit is None and target.needs_output_limit:
             limit = model.max_output_tokens or None
         request = msgspec.structs.replace(request, model=upstream_model, output_limit=limit)

@@ -14,6 +14,7 @@ from tollhouse.relay.closing import BROKEN, Closing, Progress
 from tollhouse.relay.departure import Departure
 
 _LOSS_HEADER = b"x-tollhouse-loss"
+_MAX_TOKENS_HEADER = b"x-tollhouse-max-tokens"
 _LOSS_HEADER_BYTES = 1024
 _JSON = (b"content-type", b"application/json")
 _STREAM: Headers = (
@@ -41,7 +42,7 @@ class Relay:
         progress = Progress(call=call, trail=[])
         departure = Departure(caller)
         started = False
-        self._closing.opened()
+        self._closing.opened(progress)
         try:
             await self._open(progress, departure)
             opened = progress.opened
@@ -64,7 +65,8 @@ class Relay:
             await self._fail(progress, caller, BROKEN, started=started)
         finally:
             caller.on_gone(None)
-            self._closing.closed()
+            if not self._closing.closed(progress):
+                await self._closing.give_up(progress, "failed", BROKEN)
 
     async def _open(self, progress: Progress, departure: Departure) -> None:
         call = progress.call
@@ -99,7 +101,10 @@ class Relay:
     def _headers(self, progress: Progress) -> Headers:
         own = progress.call.voice.headers(progress.admitted.resolved.slug if progress.admitted else "")
         losses = _named(progress.opened.losses) if progress.opened else b""
-        return (*own, (_LOSS_HEADER, losses)) if losses else own
+        if losses:
+            own = (*own, (_LOSS_HEADER, losses))
+        limit = progress.admitted.injected_limit if progress.admitted else None
+        return own if limit is None else (*own, (_MAX_TOKENS_HEADER, str(limit).encode()))
 
     async def _fail(self, progress: Progress, caller: Caller, fault: Fault, *, started: bool) -> None:
         """Tell the caller, in the words of his dialect: as an error answer, or as the stream's error frame."""

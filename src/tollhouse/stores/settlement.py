@@ -8,16 +8,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tollhouse.money.store import ChargeLine, Hold
+from tollhouse.money.store import Transfer
 from tollhouse.observe.record import Attempt, CallRecord
 from tollhouse.stores.database import Connection
 
-REVENUE = "revenue:nano_usd"
-
 Values = tuple[str | int | None, ...]
 
-_TRANSFER_COLUMNS = "request, line, debit_account, credit_account, amount, code, at_ms, price_version, usage_source"
-_TRANSFER_WIDTH = 9
+_TRANSFER_COLUMNS = (
+    "request, line, debit_account, credit_account, amount, code, at_ms, lease, price_version, usage_source"
+)
+_TRANSFER_WIDTH = 10
 _REQUEST_COLUMNS = (
     "id, started_at_ms, finished_at_ms, workspace_id, key_id, dialect, format, model, provider, upstream_model, "
     "stream, status, error_code, finish_reason, prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, "
@@ -37,30 +37,27 @@ class Settlement(msgspec.Struct, frozen=True):
     record: Values
 
 
-def settlement_of(hold: Hold | None, lines: tuple[ChargeLine, ...], record: CallRecord) -> Settlement:
-    """The rows for a call. The record's cost is what the ledger takes: nothing without a hold or without lines."""
-    transfers: list[Values] = []
-    cost = 0
-    if hold is not None:
-        for line in lines:
-            cost += line.amount_nano_usd
-            transfers.append(
-                (
-                    hold.request_id,
-                    line.line,
-                    hold.account_id,
-                    REVENUE,
-                    line.amount_nano_usd,
-                    line.code,
-                    record.finished_at_ms,
-                    hold.price_version,
-                    record.usage_source,
-                )
-            )
-    return Settlement(tuple(transfers), _record_values(record, cost))
+def settlement_of(transfers: Sequence[Transfer], record: CallRecord) -> Settlement:
+    """The rows for a call."""
+    rows = [
+        (
+            transfer.request,
+            transfer.line,
+            transfer.debit_account,
+            transfer.credit_account,
+            transfer.amount,
+            transfer.code,
+            transfer.at_ms,
+            transfer.lease,
+            transfer.price_version,
+            transfer.usage_source,
+        )
+        for transfer in transfers
+    ]
+    return Settlement(tuple(rows), _record_values(record))
 
 
-def _record_values(record: CallRecord, cost: int) -> Values:
+def _record_values(record: CallRecord) -> Values:
     return (
         record.id,
         record.started_at_ms,
@@ -81,7 +78,7 @@ def _record_values(record: CallRecord, cost: int) -> Values:
         record.completion_tokens,
         record.reasoning_tokens,
         record.usage_source,
-        cost,
+        record.cost_nano_usd,
         record.first_byte_ms,
         _encode_json(record.attempts).decode() if record.attempts else "[]",
         record.client_request_id,

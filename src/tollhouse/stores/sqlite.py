@@ -10,14 +10,14 @@ import apsw
 
 from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import KeyRow, NewKey, Workspace
-from tollhouse.ir.fault import Fault, FaultError, FaultKind, invalid_request
-from tollhouse.money.store import ChargeLine, Hold
+from tollhouse.ir.fault import FaultError, invalid_request
+from tollhouse.money.store import Transfer
 from tollhouse.observe.record import CallRecord
 from tollhouse.stores.database import FILE_NAME, Connection, Reader, Row, connect_writer, prepare_folder, same_file
 from tollhouse.stores.health import Health, books_unavailable, fault_of
 from tollhouse.stores.migrate import migrate, shipped
-from tollhouse.stores.purse import Purses
 from tollhouse.stores.settlement import RECORD_SQL, Settlement, record_of, settlement_of, write_settlements
+from tollhouse.stores.sqlite_ledger import SqliteLedger
 from tollhouse.stores.usage import UsageFilter, UsageRow, usage_query, usage_rows
 from tollhouse.stores.writer import Writer
 
@@ -25,13 +25,6 @@ SOURCE = "source:nano_usd"
 MAX_TOP_UP_NANO_USD = 10**18
 PROBE_EVERY_S = 1.0
 KEY_STATES = ("active", "disabled", "revoked")
-
-_EMPTY_PURSE = Fault(
-    kind=FaultKind.INSUFFICIENT_BALANCE,
-    source="budget",
-    message="The workspace's balance is used up, so the call was not forwarded. Add credit with "
-    "`tollhouse credits add`, then send the call again.",
-)
 
 _PRINCIPAL = """
 SELECT w.id, w.name, k.id, k.hint, k.expires_at_ms, w.locked, w.invoicing
@@ -49,7 +42,8 @@ FROM api_key k JOIN workspace w ON w.id = k.workspace_id
 
 
 class SqliteStore:
-    """Implements AccountStore, Ledger and CallStore. Several processes may open one data folder.
+    """Implements AccountStore and CallStore; its `ledger` is the LedgerStore. Several processes may open one data
+    folder.
 
     Methods raise FaultError (books_unavailable) when the database cannot be used, with the cause in `detail`. They
     are called in an event loop. Look-ups by key run there and then, since they take less than a hop to a thread;
@@ -67,7 +61,7 @@ class SqliteStore:
         self._look_ups = Reader(path, self._health)
         self._scans = Reader(path, self._health)
         self._writer: Writer[Settlement] = Writer(connection, write_settlements, self._missing, self._health)
-        self._purses = Purses(self._balance_of, clock_s)
+        self.ledger = SqliteLedger(path.parent, self._writer, self._look_ups, clock_s)
         self._clock_s = clock_s
         self._probed_s = clock_s()
 
@@ -106,6 +100,7 @@ class SqliteStore:
         self._look_ups.close()
         self._scans.close()
         await asyncio.to_thread(self._writer.close)
+        self.ledger.owners.leave()
 
     def ready(self) -> bool:
         """Whether the books can be used. While they cannot, or nothing was asked of them lately, this also has the
@@ -116,6 +111,12 @@ class SqliteStore:
             self._writer.probe(_probe).add_done_callback(_ignore_outcome)
         return self.fault() is None
 
+    def blocked(self) -> FaultError | None:
+        """Why nothing may be spent at present, None when all is well, which costs a look at the file's name. Where the
+        last thing that was asked of the books failed, they are tried again in passing."""
+        fault = self.fault()
+        return None if fault is None or self.ready() else fault
+
     def fault(self) -> FaultError | None:
         """Why the books cannot be used, None when they can."""
         cause = self._missing()
@@ -123,25 +124,10 @@ class SqliteStore:
 
     # Calls and money
 
-    async def commit_call(self, hold: Hold | None, lines: tuple[ChargeLine, ...], record: CallRecord) -> None:
-        """Charge `lines` to the hold's account and keep the record in one commit: durable on return, once per request
-        id however often it is repeated. It is queued at once and happens even when the caller is cancelled."""
-        settlement = settlement_of(hold, lines, record)
-        if hold is not None and lines:
-            self._purses.spent(hold.account_id, sum(line.amount_nano_usd for line in lines))
-        await self._writer.settle(settlement)
-
-    async def hold(self, hold: Hold, *, invoicing: bool) -> None:
-        """Admit a call while its purse is not empty, from memory; see Ledger."""
-        fault = self._health.fault
-        if fault is not None and not self.ready():
-            raise FaultError(fault.fault)
-        if hold.amount_nano_usd == 0 or invoicing or self._purses.can_spend(hold.account_id):
-            return
-        raise FaultError(_EMPTY_PURSE)
-
-    def release(self, hold: Hold) -> None:
-        """Holds of this store keep nothing."""
+    async def commit_call(self, transfers: tuple[Transfer, ...], record: CallRecord) -> None:
+        """Post the transfers and keep the record in one commit: durable on return, once however often it is repeated.
+        It is queued at once and happens even when the caller is cancelled."""
+        await self._writer.settle(settlement_of(transfers, record))
 
     async def top_up(self, workspace_id: str, amount_nano_usd: int, reference: str, now_ms: int) -> int:
         """Add credit once per `reference`; the balance after it in nano-USD. Raises FaultError (invalid_request) for

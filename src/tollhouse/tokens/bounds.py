@@ -2,6 +2,9 @@
 
 _FILE_STRING_BYTES = 4096
 _FILE_TOKENS = 1500
+_PICTURE_MOST_TOKENS = 16_000
+# PNG, JPEG, GIF and WebP in base64, and any picture as a data URL.
+_PICTURE_STARTS = (b"data:image/", b"iVBORw0KGgo", b"/9j/", b"R0lGOD", b"UklGR")
 
 
 def most_tokens(utf8_bytes: int) -> int:
@@ -19,6 +22,18 @@ def likely_prompt_tokens(body: bytes) -> int:
     space, as base64 is) counts 1,500 tokens, about what vendors take for a large picture, whatever its size."""
     files = [text for text in body.split(b'"') if _is_file(text)]
     return likely_tokens(len(body) - sum(map(len, files))) + _FILE_TOKENS * len(files)
+
+
+def most_prompt_tokens(body: bytes) -> int:
+    """More than a request of this JSON body can have: a token for each byte, but of a file inside of it what a vendor
+    may make of it at most: of a picture 16,000 tokens whatever its size, of another file a token for four bytes."""
+    files = [text for text in body.split(b'"') if _is_file(text)]
+    counted = sum(min(len(text), _PICTURE_MOST_TOKENS if _is_picture(text) else len(text) // 4) for text in files)
+    return len(body) - sum(map(len, files)) + counted
+
+
+def _is_picture(text: bytes) -> bool:
+    return text.startswith(_PICTURE_STARTS)
 
 
 def _is_file(text: bytes) -> bool:

@@ -32,6 +32,7 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     wants_usage: bool = False
     has_tools: bool = False
     paid: tuple[tuple[str, str], ...] = ()
+    reasoning_budget: int = 0
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -98,6 +99,8 @@ class WireFormat(Protocol):
     name: str
     path: str
     """Appended to a provider's base URL."""
+    output_limit_field: str
+    """The field that takes the limit on the answer's tokens."""
     needs_output_limit: bool
     """Whether a request must say how many tokens an answer may have."""
     forwarded_headers: frozenset[str]

@@ -18,6 +18,13 @@ _INTEGER = re.compile(rb"-?[0-9]{1,18}")
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 
 
+class _Thinking(msgspec.Struct):
+    budget_tokens: int | None = None
+
+
+_thinking_decoder = msgspec.json.Decoder(_Thinking)
+
+
 def read_field(
     fields: Mapping[str, msgspec.Raw], name: str, decoder: msgspec.json.Decoder[_T], wanted: str
 ) -> _T | None:
@@ -42,6 +49,18 @@ def read_integer(fields: Mapping[str, msgspec.Raw], name: str, highest: int) -> 
     if _INTEGER.fullmatch(text) is None or not 1 <= (value := int(text)) <= highest:
         raise _refusal(name, f"a whole number from 1 to {highest}")
     return value
+
+
+def reasoning_budget(fields: Mapping[str, msgspec.Raw]) -> int:
+    """The tokens of `thinking.budget_tokens`, as Messages and some providers of Chat have it; 0 where there is none
+    that can be read: whoever serves the request says what is wrong with it."""
+    raw = fields.get("thinking")
+    if raw is None:
+        return 0
+    try:
+        return _thinking_decoder.decode(raw).budget_tokens or 0
+    except msgspec.DecodeError:
+        return 0
 
 
 def may_hold(raw: bytes, word: bytes) -> bool:

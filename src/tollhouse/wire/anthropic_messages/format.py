@@ -32,6 +32,7 @@ class AnthropicMessages:
 
     name = NAME
     path = "/messages"
+    output_limit_field = "max_tokens"
     needs_output_limit = True
     forwarded_headers = frozenset({"anthropic-version", "anthropic-beta"})
 

@@ -8,6 +8,7 @@ import msgspec
 
 from tollhouse.ir.fault import FaultError, invalid_request
 from tollhouse.wire.format import Peek
+from tollhouse.wire.peeking import reasoning_budget
 
 MAX_OUTPUT_LIMIT = 2**31 - 1
 
@@ -58,6 +59,7 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
         wants_usage=stream,
         has_tools=bool(tools),
         paid=tuple(dict.fromkeys(_paid(fields, tools))),
+        reasoning_budget=reasoning_budget(fields),
     )
 
 

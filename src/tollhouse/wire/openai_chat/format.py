@@ -32,6 +32,7 @@ class OpenAIChat:
 
     name = "openai_chat"
     path = "/chat/completions"
+    output_limit_field = "max_completion_tokens"
     needs_output_limit = False
     forwarded_headers = frozenset({"openai-beta"})
 

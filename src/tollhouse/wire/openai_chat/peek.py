@@ -7,7 +7,7 @@ import msgspec
 
 from tollhouse.ir.fault import invalid_request
 from tollhouse.wire.format import Peek
-from tollhouse.wire.peeking import FREE_TIERS, MAX_OUTPUT_LIMIT, may_hold, read_field, read_integer
+from tollhouse.wire.peeking import FREE_TIERS, MAX_OUTPUT_LIMIT, may_hold, read_field, read_integer, reasoning_budget
 
 MAX_CHOICES = 128
 
@@ -50,6 +50,7 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
         wants_usage=options is not None and options.include_usage is True,
         has_tools=bool(tools),
         paid=tuple(dict.fromkeys(_paid(fields, tools))),
+        reasoning_budget=reasoning_budget(fields),
     )
 
 

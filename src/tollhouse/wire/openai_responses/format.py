@@ -28,6 +28,7 @@ class OpenAIResponses:
 
     name = "openai_responses"
     path = "/responses"
+    output_limit_field = "max_output_tokens"
     needs_output_limit = False
     forwarded_headers = frozenset({"openai-beta"})
 

@@ -1,0 +1,202 @@
+"""Budget: whether a call may be forwarded for money's sake, and with which limit on its answer (behaviour.md, D3)."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import msgspec
+
+from tollhouse.accounts.principal import Limit, Principal
+from tollhouse.catalog.entries import Model
+from tollhouse.ir.fault import Fault, FaultError, FaultKind
+from tollhouse.money.amount import usd_text
+from tollhouse.money.lease import Claim, Hold
+from tollhouse.money.ledger import Ledger, Short
+from tollhouse.money.pricing import upper_bound
+from tollhouse.relay.buckets import Bound, claims, limit_account
+from tollhouse.tokens.bounds import most_prompt_tokens, most_tokens
+from tollhouse.wire.format import Scan
+
+AdmissionRule = Literal["bound", "positive"]
+
+ASSUMED_OUTPUT_TOKENS = 32_768
+"""What an answer is taken to have at most where neither the caller nor the catalogue says."""
+LEAST_INJECTED_TOKENS = 256
+_TRIES = 3
+
+_ADD_CREDIT = "Add credit with `tollhouse credits add`, then send the call again."
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """On what terms a call may go: the hold, and the limit on its answer in tokens where the gateway set one."""
+
+    hold: Hold
+    injected_limit: int | None = None
+
+
+class _Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that wants to be forwarded."""
+
+    request_id: str
+    principal: Principal
+    model: Model
+    scan: Scan
+    body: bytes
+    now_ms: int
+
+    def bound(self, prompt_tokens: int, output_tokens: int) -> Bound:
+        """The most that the call can take with so many tokens."""
+        peek = self.scan.peek
+        nano_usd = upper_bound(self.model.price, prompt_tokens, output_tokens, peek.choices, peek.paid)
+        return Bound(nano_usd, prompt_tokens + peek.choices * output_tokens)
+
+    def claims(self, prompt_tokens: int, output_tokens: int) -> tuple[Claim, ...]:
+        """What it has to hold."""
+        return claims(self.principal, self.bound(prompt_tokens, output_tokens), self.now_ms)
+
+
+class Budget:
+    """Holds what calls may cost. With the rule `positive` a call may go while no balance is used up, whatever it may
+    cost at most."""
+
+    def __init__(self, ledger: Ledger, now_ms: Callable[[], int], rule: AdmissionRule) -> None:
+        self._ledger = ledger
+        self._now_ms = now_ms
+        self._rule = rule
+
+    async def hold(self, request_id: str, principal: Principal, model: Model, scan: Scan, body: bytes) -> Terms:
+        """Hold the most that the call can cost, before it is forwarded. Raises FaultError: insufficient_balance,
+        key_limit, books_unavailable.
+
+        The prompt counts a token per byte first; only when that does not fit it is looked at more closely. A call
+        without a limit of its own gets the one that is affordable, unless that is too low to be of use.
+        """
+        wish = _Wish(
+            request_id=request_id, principal=principal, model=model, scan=scan, body=body, now_ms=self._now_ms()
+        )
+        limit = scan.peek.output_limit or model.max_output_tokens or ASSUMED_OUTPUT_TOKENS
+        asked = wish.claims(most_tokens(scan.size_bytes), limit)
+        outcome = await self._ledger.hold(request_id, asked, model.price.version, patient=False)
+        if isinstance(outcome, Hold):
+            return Terms(hold=outcome)
+        prompt_tokens = min(most_tokens(scan.size_bytes), most_prompt_tokens(body))
+        asked = wish.claims(prompt_tokens, limit)
+        outcome = await self._ledger.hold(request_id, asked, model.price.version)
+        if isinstance(outcome, Hold):
+            return Terms(hold=outcome)
+        if self._rule == "positive":
+            return Terms(hold=await self._hold_what_is_left(wish, asked, outcome))
+        return await self._hold_what_is_affordable(wish, prompt_tokens, limit, outcome)
+
+    async def _hold_what_is_affordable(
+        self, wish: _Wish, prompt_tokens: int, limit: int, shorts: tuple[Short, ...]
+    ) -> Terms:
+        """Hold for an answer of fewer tokens, where the caller left it to us how many it may have."""
+        peek = wish.scan.peek
+        least = max(LEAST_INJECTED_TOKENS, peek.reasoning_budget + 1)
+        for _ in range(_TRIES):
+            affordable = _affordable(wish, prompt_tokens, limit, shorts)
+            if peek.output_limit is not None or affordable < least:
+                break
+            limit = affordable
+            claimed = wish.claims(prompt_tokens, limit)
+            outcome = await self._ledger.hold(wish.request_id, claimed, wish.model.price.version, patient=False)
+            if isinstance(outcome, Hold):
+                return Terms(hold=outcome, injected_limit=limit)
+            shorts = outcome
+        raise FaultError(_refusal(wish, prompt_tokens, limit, shorts))
+
+    async def _hold_what_is_left(self, wish: _Wish, asked: Sequence[Claim], shorts: tuple[Short, ...]) -> Hold:
+        """Hold no more than there is, as long as no balance is used up."""
+        for attempt in range(_TRIES):
+            if any(short.balance <= 0 for short in shorts):
+                break
+            # At last nothing: then the account pays when the call has ended.
+            left = {short.account_id: max(0, short.affordable) if attempt + 1 < _TRIES else 0 for short in shorts}
+            asked = [
+                msgspec.structs.replace(claim, amount=min(claim.amount, left.get(claim.account_id, claim.amount)))
+                for claim in asked
+            ]
+            outcome = await self._ledger.hold(wish.request_id, tuple(asked), wish.model.price.version, patient=False)
+            if isinstance(outcome, Hold):
+                return outcome
+            shorts = outcome
+        raise FaultError(_used_up(wish, shorts))
+
+
+def _affordable(wish: _Wish, prompt_tokens: int, limit: int, shorts: Sequence[Short]) -> int:
+    """The highest limit on the answer, below `limit`, with which the call would fit; -1 when none does."""
+    room = {short.account_id: short.affordable for short in shorts}
+
+    def fits(output_tokens: int) -> bool:
+        asked = wish.claims(prompt_tokens, output_tokens)
+        return all(claim.amount <= room.get(claim.account_id, claim.amount) for claim in asked)
+
+    low, high = -1, limit
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _refusal(wish: _Wish, prompt_tokens: int, limit: int, shorts: Sequence[Short]) -> Fault:
+    """Why a call that is too dear is refused, and what would fit."""
+    affordable = _affordable(wish, prompt_tokens, limit, shorts)
+    if affordable < 1:
+        return _used_up(wish, shorts)
+    short = _first(wish, shorts)
+    asked = wish.bound(prompt_tokens, limit)
+    given = wish.scan.peek.output_limit
+    if given is None:
+        limited = f"without a limit of its own, only {affordable} tokens of answer would fit"
+        advice = f"Set one of at most {affordable}"
+    else:
+        limited = f"a limit of {given} tokens does not fit"
+        advice = f"Lower it to at most {affordable}"
+    named = _limit_of(wish, short.account_id)
+    if named is None:
+        message = (
+            f"The call could cost up to {usd_text(asked.nano_usd)} USD, and {usd_text(short.affordable)} USD of the "
+            f"workspace's balance is free, so it was not forwarded: {limited}. {advice}, or add credit with "
+            "`tollhouse credits add`, then send the call again."
+        )
+        return Fault(kind=FaultKind.INSUFFICIENT_BALANCE, source="budget", message=message)
+    message = (
+        f"{_name(named)} has {_amount(named, short.affordable)} left, and the call could take up to "
+        f"{_amount(named, asked.of(named.unit))}, so it was not forwarded: {limited}. {advice}, or wait for the next "
+        "period."
+    )
+    return Fault(kind=FaultKind.KEY_LIMIT, source="budget", message=message)
+
+
+def _used_up(wish: _Wish, shorts: Sequence[Short]) -> Fault:
+    named = _limit_of(wish, _first(wish, shorts).account_id)
+    if named is None:
+        message = f"The workspace's balance is used up, so the call was not forwarded. {_ADD_CREDIT}"
+        return Fault(kind=FaultKind.INSUFFICIENT_BALANCE, source="budget", message=message)
+    when = {"day": "It opens again at 00:00 UTC.", "month": "It opens again on the first of the month, 00:00 UTC."}
+    next_ = when.get(named.period, "Its administrator can reset it.")
+    message = f"{_name(named)} of {_amount(named, named.amount)} is used up, so the call was not forwarded. {next_}"
+    return Fault(kind=FaultKind.KEY_LIMIT, source="budget", message=message)
+
+
+def _first(wish: _Wish, shorts: Sequence[Short]) -> Short:
+    """The short account that the refusal names: a limit before the credit."""
+    return next((short for short in shorts if short.account_id != wish.principal.account_id), shorts[0])
+
+
+def _limit_of(wish: _Wish, account_id: str) -> Limit | None:
+    return next((one for one in wish.principal.limits if limit_account(one, wish.now_ms) == account_id), None)
+
+
+def _name(limit: Limit) -> str:
+    what = {
+        "key_limit": "limit of the key",
+        "consumer_quota": "quota of the consumer",
+        "plan_quota": "quota of the plan",
+    }
+    period = {"day": "daily ", "month": "monthly ", "total": ""}[limit.period]
+    return f"The {period}{what[limit.reason]}{f' {limit.name}' if limit.name else ''}"
+
+
+def _amount(limit: Limit, amount: int) -> str:
+    return f"{usd_text(amount)} USD" if limit.unit == "nano_usd" else f"{amount} tokens"
