@@ -1,7 +1,9 @@
 """Values and invariants for tests of the books in PostgreSQL."""
 
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from support.postgres import PostgresServer
@@ -12,12 +14,13 @@ from tollhouse.stores.postgres_pool import Database
 
 @contextlib.asynccontextmanager
 async def opened(url: str, **how: Any) -> AsyncIterator[PostgresStore]:
-    """A store, closed in the end."""
-    store = await PostgresStore.open(Database(url=url, **how))
-    try:
-        yield store
-    finally:
-        await store.close()
+    """A store, closed in the end, of a machine of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = await PostgresStore.open(Database(url=url, **how), Path(folder))
+        try:
+            yield store
+        finally:
+            await store.close()
 
 
 def charge(request: str, account_id: str, amount: int, lease: str | None = None, line: int = 0) -> Transfer:

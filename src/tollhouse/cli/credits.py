@@ -7,7 +7,7 @@ from tollhouse.cli.books import add_folder_options, add_json_option, found_works
 from tollhouse.cli.commands import Commands, usd
 from tollhouse.cli.output import money, print_json, print_text
 from tollhouse.money.amount import usd_text
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 
 def add_credits(commands: Commands) -> None:
@@ -31,7 +31,7 @@ def add_credits(commands: Commands) -> None:
 def _add(args: argparse.Namespace) -> int:
     reference = args.reference or f"cli-{secrets.token_hex(8)}"
 
-    async def work(store: SqliteStore) -> tuple[str, int]:
+    async def work(store: Store) -> tuple[str, int]:
         workspace = await found_workspace(store, args.workspace)
         return workspace.name, await store.top_up(workspace.id, args.amount, reference, now_ms())
 

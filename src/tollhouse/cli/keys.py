@@ -19,7 +19,7 @@ from tollhouse.cli.moments import parse_moment
 from tollhouse.cli.output import moment, money, print_error, print_json, print_table, print_text
 from tollhouse.ir.fault import FaultError, FaultKind
 from tollhouse.money.amount import usd_text
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 _STATES = {"disable": "disabled", "enable": "active", "revoke": "revoked"}
 _HELP = {
@@ -65,7 +65,7 @@ def _create(args: argparse.Namespace) -> int:
     key = keys.new_key(secrets.token_bytes(keys.RANDOM_BYTES), settings_of(args).key_prefix)
     key_id = f"key_{secrets.token_hex(8)}"
 
-    async def work(store: SqliteStore) -> Workspace:
+    async def work(store: Store) -> Workspace:
         workspace = await _workspace(store, args.workspace, at_ms)
         new = NewKey(
             id=key_id,
@@ -105,7 +105,7 @@ def _create(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _workspace(store: SqliteStore, name: str, at_ms: int) -> Workspace:
+async def _workspace(store: Store, name: str, at_ms: int) -> Workspace:
     found = await store.workspace(name)
     if found is not None:
         return found
@@ -120,7 +120,7 @@ async def _workspace(store: SqliteStore, name: str, at_ms: int) -> Workspace:
 
 
 def _list(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> list[KeyRow]:
+    async def work(store: Store) -> list[KeyRow]:
         if args.workspace is None:
             return await store.keys(None)
         return await store.keys((await found_workspace(store, args.workspace)).id)

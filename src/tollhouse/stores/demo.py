@@ -10,7 +10,7 @@ from tollhouse.accounts import keys
 from tollhouse.accounts.store import NewKey
 from tollhouse.ir.fault import FaultError, FaultKind
 from tollhouse.stores.health import books_unavailable
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 WORKSPACE = "demo"
 KEY_FILE = "demo-key"
@@ -18,7 +18,7 @@ CREDIT_NANO_USD = 5_000_000_000
 REFERENCE = "demo-credit"
 
 
-async def ensure_demo(store: SqliteStore, data_dir: Path, key_prefix: str, now_ms: int) -> str | None:
+async def ensure_demo(store: Store, data_dir: Path, key_prefix: str, now_ms: int) -> str | None:
     """The demo key while it works, None when it was disabled, revoked or removed, or was never made.
 
     It is made, with a workspace and 5 USD, when there is no workspace yet; a start that was cut off half-way is
@@ -38,7 +38,7 @@ async def ensure_demo(store: SqliteStore, data_dir: Path, key_prefix: str, now_m
     return key if await store.principal(keys.digest(key)) else None
 
 
-async def _establish(store: SqliteStore, key: str, now_ms: int) -> None:
+async def _establish(store: Store, key: str, now_ms: int) -> None:
     with _already_there():
         await store.create_workspace(WORKSPACE, now_ms)
     workspace = await store.workspace(WORKSPACE)
@@ -73,6 +73,7 @@ def _keep(path: Path, key: str) -> None:
     """Write the whole file or none, mode 0600, and leave one that another process wrote in the meantime."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
             file.write(key + "\n")
         with contextlib.suppress(FileExistsError):

@@ -23,6 +23,8 @@ class Owners:
     def join(self, owner: str) -> None:
         """Lock the owner's file. Raises FaultError (books_unavailable)."""
         try:
+            # With the books elsewhere, this may be the first thing in the data folder.
+            self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder.mkdir(mode=0o700, exist_ok=True)
             handle = self._lock_new(self._file(owner))
         except OSError as error:

@@ -3,11 +3,13 @@
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from tollhouse.ir.fault import FaultError
 from tollhouse.money.store import Transfer
 from tollhouse.observe.record import CallRecord
 from tollhouse.stores.migrate import shipped
+from tollhouse.stores.owners import Owners
 from tollhouse.stores.postgres_accounts import Accounts
 from tollhouse.stores.postgres_health import DATABASE_ERRORS, Health, fault_of
 from tollhouse.stores.postgres_ledger import PostgresLedger
@@ -27,7 +29,9 @@ class PostgresStore(Accounts):
     Methods raise FaultError (books_unavailable) when the database cannot be used, with the cause in `detail`.
     """
 
-    def __init__(self, database: Database, applied: tuple[str, ...], clock_s: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, data_dir: Path, applied: tuple[str, ...], clock_s: Callable[[], float]
+    ) -> None:
         """Use `PostgresStore.open`, which makes what is missing."""
         self.applied_migrations = applied
         self._health = Health()
@@ -35,11 +39,14 @@ class PostgresStore(Accounts):
         super().__init__(self._pool)
         self._monitor = Monitor(database, self._health)
         self._settler = Settler(self._pool, clock_s)
-        self.ledger = PostgresLedger(self._pool, self._monitor)
+        self.ledger = PostgresLedger(self._pool, self._monitor, Owners(data_dir))
 
     @classmethod
-    async def open(cls, database: Database, clock_s: Callable[[], float] = time.monotonic) -> "PostgresStore":
-        """Open the database, brought up to date first. Raises FaultError (books_unavailable)."""
+    async def open(
+        cls, database: Database, data_dir: Path, clock_s: Callable[[], float] = time.monotonic
+    ) -> "PostgresStore":
+        """Open the database, brought up to date first. The data folder keeps what only concerns this machine. Raises
+        FaultError (books_unavailable)."""
         try:
             connection = await database.connect()
             try:
@@ -48,7 +55,7 @@ class PostgresStore(Accounts):
                 connection.terminate()
         except DATABASE_ERRORS as error:
             raise fault_of(error) from error
-        return cls(database, applied, clock_s)
+        return cls(database, data_dir, applied, clock_s)
 
     async def close(self) -> None:
         """Write what waits and end all connections; later calls raise FaultError."""
@@ -61,12 +68,11 @@ class PostgresStore(Accounts):
 
     def ready(self) -> bool:
         """Whether the books can be used, as of the last second or two."""
-        return self.healthy
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the last thing that was asked of the books worked."""
         return self._health.fault is None
+
+    def blocked(self) -> FaultError | None:
+        """Never: while the database is away, a lease is money that it has granted, as long as the lease is valid."""
+        return None
 
     def fault(self) -> FaultError | None:
         """Why the books cannot be used, None when they can."""
@@ -86,3 +92,8 @@ class PostgresStore(Accounts):
         """Sums of calls, tokens and cost, grouped by `by`: any of workspace, key, model, provider, day (UTC)."""
         sql, values = usage_query(which, by)
         return usage_rows(await self._pool.fetch(sql, *values, again=True, timeout_s=LONG_TIMEOUT_S), by)
+
+
+async def open_postgres(url: str, pooled: bool, data_dir: Path) -> PostgresStore:
+    """What the composition root opens. Raises FaultError (books_unavailable)."""
+    return await PostgresStore.open(Database(url=url, pooled=pooled), data_dir)

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 
 from tollhouse.money.store import Ask, Lease, OpenCall, Opening, Shortage
 from tollhouse.stores.database import Row
+from tollhouse.stores.health import books_unavailable
+from tollhouse.stores.owners import Owners
 from tollhouse.stores.postgres_monitor import CHANNEL, Monitor
 from tollhouse.stores.postgres_pool import Pool
 from tollhouse.stores.postgres_settlement import REQUEST_TYPES, recording
@@ -189,20 +191,28 @@ FROM dead d JOIN recorded ON recorded.id = d.request_id
 class PostgresLedger:
     """Implements LedgerStore."""
 
-    def __init__(self, pool: Pool, monitor: Monitor) -> None:
+    def __init__(self, pool: Pool, monitor: Monitor, owners: Owners) -> None:
+        """`owners` are the processes of this machine that use the same data folder."""
+        self.owners = owners
         self._pool = pool
         self._monitor = monitor
-        self._owners: set[str] = set()
+        self._own: set[str] = set()
 
     async def join(self, owner: str) -> None:
         """See LedgerStore."""
+        self.owners.join(owner)
+        self._own.add(owner)
         await self.renew(owner)
-        self._owners.add(owner)
 
     async def leave(self) -> None:
-        """The owners of this process end: whatever is left of them may be swept at once."""
-        if self._owners:
-            await self._pool.fetch(_LEAVE, sorted(self._owners), again=True)
+        """The owners of this process end: whatever is left of them may be swept at once. Raises FaultError; then the
+        others wait until their time is over."""
+        own, self._own = sorted(self._own), set()
+        try:
+            if own:
+                await self._pool.fetch(_LEAVE, own, again=True)
+        finally:
+            self.owners.leave()
 
     async def acquire(self, owner: str, asks: Sequence[Ask]) -> tuple[Lease, ...] | tuple[Shortage, ...]:
         """See LedgerStore. Repeating it after a broken connection may grant twice; the answer says the sum."""
@@ -256,9 +266,12 @@ class PostgresLedger:
         )
 
     async def sweep(self) -> tuple[OpenCall, ...]:
-        """See LedgerStore. Nobody can tell a crashed process from one that is cut off: both are given TTL_S + GRACE_S.
-        A call is returned to one sweeper only."""
+        """See LedgerStore. Of another machine nobody can tell a crashed process from one that is cut off: both are
+        given TTL_S + GRACE_S. A call is returned to one sweeper only."""
         grace_ms = round(GRACE_S * 1000)
+        ended = self._ended_here()
+        if ended:
+            await self._pool.fetch(_LEAVE, ended, again=True)
         await self._pool.fetch(_BURY, grace_ms, again=True)
         await self._pool.fetch(_CLOSE_LEASES, grace_ms, again=True)
         rows = await self._pool.fetch(_CLOSE_CALLS)
@@ -274,6 +287,13 @@ class PostgresLedger:
             )
             for row in rows
         )
+
+    def _ended_here(self) -> list[str]:
+        """Owners of this data folder whose process has ended, however it did."""
+        try:
+            return [owner for owner in self.owners.known() if self.owners.is_gone(owner, bury=True)]
+        except OSError as error:
+            raise books_unavailable(f"the lock files of the data folder cannot be used ({error})") from error
 
     async def _ask(self, owner: str, asks: Sequence[Ask]) -> list[Row]:
         return await self._pool.fetch(

@@ -1,0 +1,65 @@
+"""Store: all that a gateway and the command line ask of a database, whichever it is."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tollhouse.accounts.store import AccountStore
+from tollhouse.ir.fault import FaultError
+from tollhouse.money.store import LedgerStore
+from tollhouse.observe.record import CallRecord
+from tollhouse.relay.settling import CallStore
+from tollhouse.stores.owners import Owners
+from tollhouse.stores.usage import UsageFilter, UsageRow
+
+
+class OwnedLedger(LedgerStore, Protocol):
+    """The books, and the processes of this data folder that spend from them."""
+
+    @property
+    def owners(self) -> Owners:
+        """By their lock files."""
+        ...
+
+
+class Store(AccountStore, CallStore, Protocol):
+    """Accounts, call records and the ledger in one database. Methods raise FaultError (books_unavailable) when it
+    cannot be used, with the cause in `detail`."""
+
+    @property
+    def applied_migrations(self) -> tuple[str, ...]:
+        """The steps by which opening brought the database up to date."""
+        ...
+
+    @property
+    def ledger(self) -> OwnedLedger:
+        """The books."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether the books can be used."""
+        ...
+
+    def blocked(self) -> FaultError | None:
+        """Why nothing may be spent at present, not even out of a lease; None when it may."""
+        ...
+
+    async def top_up(self, workspace_id: str, amount_nano_usd: int, reference: str, now_ms: int) -> int:
+        """Add credit once per `reference`; the balance after it in nano-USD. Raises FaultError (invalid_request) for
+        an amount that is not positive or absurd, an unknown workspace, or a reference used for something else."""
+        ...
+
+    async def balance(self, workspace_id: str) -> int:
+        """Credits less debits in nano-USD; 0 for an unknown workspace."""
+        ...
+
+    async def call(self, request_id: str) -> CallRecord | None:
+        """The record of one call."""
+        ...
+
+    async def usage(self, which: UsageFilter, by: Sequence[str]) -> list[UsageRow]:
+        """Sums of calls, tokens and cost, grouped by `by`: any of workspace, key, model, provider, day (UTC)."""
+        ...
+
+    async def close(self) -> None:
+        """Write what waits and end; later calls raise FaultError."""
+        ...
