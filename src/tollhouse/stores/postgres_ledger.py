@@ -1,6 +1,6 @@
 """PostgresLedger, the leases in PostgreSQL: each wish is one statement.
 
-Locks are taken on accounts first, then on leases, each by id. That order, which the settlement keeps too, is why no
+Locks are taken on accounts first, by id, then on leases, by account and id. That order, which the settlement keeps too, is why no
 two statements ever wait for each other in a circle. READ COMMITTED is enough: what counts is read from the locked row
 itself. `WHERE (SELECT count(*) FROM x) >= 0` makes a part of a statement wait for the locks that its part `x` takes.
 
@@ -79,7 +79,7 @@ WITH back AS (
     SELECT l.id, l.account_id, l.granted, l.used, least(b.amount, l.granted - l.used) AS amount
     FROM lease l JOIN back b ON b.id = l.id
     WHERE (SELECT count(*) FROM purse) >= 0 AND l.owner = $1 AND l.state = 'active'
-    ORDER BY l.id FOR NO KEY UPDATE OF l
+    ORDER BY l.account_id, l.id FOR NO KEY UPDATE OF l
 ), lessened AS (
     UPDATE lease l SET granted = m.granted - m.amount, used = m.used,
         state = CASE WHEN m.granted - m.amount = m.used THEN 'closed' ELSE 'active' END
@@ -96,7 +96,7 @@ WITH alive AS (
     INSERT INTO owner (id, expires_at_ms) VALUES ($1, {_NOW_MS} + $2::bigint)
     ON CONFLICT (id) DO UPDATE SET expires_at_ms = EXCLUDED.expires_at_ms
 ), mine AS (
-    SELECT id FROM lease WHERE owner = $1 AND state = 'active' ORDER BY id FOR NO KEY UPDATE
+    SELECT id FROM lease WHERE owner = $1 AND state = 'active' ORDER BY account_id, id FOR NO KEY UPDATE
 )
 UPDATE lease l SET expires_at_ms = {_NOW_MS} + $2::bigint FROM mine WHERE l.id = mine.id
 RETURNING l.id, l.account_id, l.granted, l.used
@@ -105,7 +105,7 @@ RETURNING l.id, l.account_id, l.granted, l.used
 _RECALL = f"""
 WITH others AS (
     SELECT id FROM lease WHERE account_id = ANY ($2::text[]) AND owner <> $1 AND state = 'active' AND recall = 0
-    ORDER BY id FOR NO KEY UPDATE
+    ORDER BY account_id, id FOR NO KEY UPDATE
 ), recalled AS (
     UPDATE lease l SET recall = 1 FROM others WHERE l.id = others.id RETURNING l.owner
 )
@@ -114,7 +114,8 @@ SELECT pg_notify('{CHANNEL}', owner) FROM (SELECT DISTINCT owner FROM recalled) 
 
 _RECALLED = """
 WITH mine AS (
-    SELECT id FROM lease WHERE owner = $1 AND state = 'active' AND recall = 1 ORDER BY id FOR NO KEY UPDATE
+    SELECT id FROM lease WHERE owner = $1 AND state = 'active' AND recall = 1
+    ORDER BY account_id, id FOR NO KEY UPDATE
 )
 UPDATE lease l SET recall = 0 FROM mine WHERE l.id = mine.id RETURNING l.account_id
 """
@@ -134,7 +135,11 @@ ORDER BY request_id ON CONFLICT (request_id) DO NOTHING
 
 _LEAVE = "DELETE FROM owner WHERE id = ANY ($1::text[])"
 
-_BURY = f"DELETE FROM owner WHERE expires_at_ms + $1::bigint < {_NOW_MS}"  # noqa: S608 -- constants only
+_BURY = f"""
+DELETE FROM owner WHERE id IN (
+    SELECT id FROM owner WHERE expires_at_ms + $1::bigint < {_NOW_MS} ORDER BY id FOR UPDATE SKIP LOCKED
+)
+"""  # noqa: S608 -- constants only
 
 # An owner that left in good order has no row any more; one that crashed has one until it is buried.
 _GONE = f"(expires_at_ms + $1::bigint < {_NOW_MS} OR owner NOT IN (SELECT id FROM owner)) AND state = 'active'"  # noqa: S608 -- constants only
@@ -145,7 +150,7 @@ WITH purse AS (
     ORDER BY id FOR NO KEY UPDATE
 ), gone AS (
     SELECT id, account_id, granted - used AS rest FROM lease
-    WHERE account_id IN (SELECT id FROM purse) AND {_GONE} ORDER BY id FOR NO KEY UPDATE
+    WHERE account_id IN (SELECT id FROM purse) AND {_GONE} ORDER BY account_id, id FOR NO KEY UPDATE
 ), closed AS (
     UPDATE lease l SET state = 'closed' FROM gone g WHERE l.id = g.id
 )

@@ -1,7 +1,6 @@
 """Monitor: one connection of its own that finds out whether PostgreSQL answers, and hears when leases are recalled."""
 
 import asyncio
-import contextlib
 
 from tollhouse.stores.postgres_health import DATABASE_ERRORS, Health
 from tollhouse.stores.postgres_pool import Connection, Database
@@ -39,9 +38,10 @@ class Monitor:
 
     async def close(self) -> None:
         """Stop watching."""
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        while not self._task.done():
+            # The driver may take a cancellation for the end of a wait of its own.
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=1.0)
 
     async def _watch(self) -> None:
         while True:

@@ -103,7 +103,7 @@ WITH posting AS (
 ), slice AS (
     SELECT l.id, l.account_id, l.granted, l.used, least(w.amount, l.granted - l.used)::bigint AS part
     FROM lease l JOIN wanted w ON w.lease = l.id AND w.debit_account = l.account_id
-    WHERE l.state = 'active' ORDER BY l.id FOR NO KEY UPDATE OF l
+    WHERE l.state = 'active' ORDER BY l.account_id, l.id FOR NO KEY UPDATE OF l
 ), spent AS (
     UPDATE lease l SET granted = s.granted, used = s.used + s.part FROM slice s WHERE l.id = s.id
 ), change AS (
