@@ -142,9 +142,10 @@ class PgBouncer:
         config = self._folder / "pgbouncer.ini"
         config.write_text(
             f"[databases]\n* = host={server.folder} port={_PORT}\n[pgbouncer]\nlisten_addr =\nlisten_port = {_PORT}\n"
-            f"unix_socket_dir = {self._folder}\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\n"
+            f"unix_socket_dir = {self._folder}\nauth_type = trust\nauth_file = {self._folder}/users\npool_mode = transaction\ndefault_pool_size = 2\n"
             f"logfile = {self._folder}/log\npidfile = {self._folder}/pid\n"
         )
+        (self._folder / "users").write_text(f'"{_USER}" ""\n')
         user = {"user": _SERVER_USER} if os.getuid() == 0 else {}
         self._process = subprocess.Popen([program, "-q", str(config)], **user)  # type: ignore[call-overload]
         deadline_s = time.monotonic() + 10

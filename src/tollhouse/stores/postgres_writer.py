@@ -54,7 +54,7 @@ class Settler:
         while self._waiting or not self._closed:
             if len(batch) >= BUSY_BATCH and not self._closed:
                 await asyncio.sleep(GATHER_S)
-            if not self._waiting:
+            if not self._waiting and not self._closed:
                 self._come.clear()
                 await self._come.wait()
             batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
