@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= data
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run test check format test-long bench conformance clean setup
+.PHONY: run test check format test-long mutants bench conformance clean setup
 
 # uv lives in the project's own environment; the lock file says every version and hash.
 $(VENV)/.ready: pyproject.toml uv.lock
@@ -38,6 +38,9 @@ format: setup
 
 test-long: setup
 	$(PYTEST) -m long
+
+mutants: setup
+	$(PYTEST) -n 2 -m long tests/mutants
 
 bench: setup
 	$(BIN)/python -m bench

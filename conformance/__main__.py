@@ -4,48 +4,72 @@ import argparse
 import contextlib
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-import yaml
+from conformance.verdict import APIS, Asked, judge, read_causes
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 FOLDER = "TOLLHOUSE_CONFORMANCE"
-MODELS = {"openai_chat": "replay-chat", "openai_responses": "replay-responses", "anthropic_messages": "replay-messages"}
-CROSS_WANTED = 0.99
-_PAIR = re.compile(r"(\w+)(?:->|<-)(\w+)")
-
-Findings = dict[str, list[tuple[str, str]]]
+MODELS = dict(zip(APIS, ("replay-chat", "replay-responses", "replay-messages"), strict=True))
+RUNS = {"": 1, "~chunk=7": 3, "~crlf~comments": 3, "~status=429": 3}
+"""Faults of the replay server, and how many recordings there are for each that is taken."""
 
 
 def main() -> int:
     """The exit code: 0 when all is as wanted or there are no recordings, 1 otherwise."""
     options = argparse.ArgumentParser(prog="python -m conformance", description=__doc__)
-    options.add_argument("--every", type=int, default=1, help="take every N-th recording")
-    options.add_argument("--fault", default="", help="replay faults such as ~chunk=7 or ~crlf~comments")
+    options.add_argument(
+        "--every", type=int, help="take every N-th recording, instead of what each fault has by default"
+    )
+    options.add_argument(
+        "--fault", help='only with these faults of the replay server, such as ~chunk=7, or "" for none'
+    )
     options.add_argument("--report", type=Path, help="keep the findings in this file")
     chosen = options.parse_args()
-    folder = os.environ.get(FOLDER, "")
-    if not folder or not (Path(folder) / "check.py").exists():
+    folder = Path(os.environ.get(FOLDER) or "nowhere").resolve()
+    if not (folder / "check.py").exists():
         print(f"conformance: skipped, because {FOLDER} names no folder with recordings")
         return 0
+    runs = RUNS if chosen.fault is None else {chosen.fault: 1}
     python = _environment()
+    passed = [_run(python, folder, fault, chosen.every or every, chosen.report) for fault, every in runs.items()]
+    return 0 if all(passed) else 1
+
+
+def _run(python: Path, folder: Path, fault: str, every: int, kept: Path | None) -> bool:
+    """Whether a run with this fault passed."""
+    asked = Asked(recordings=recordings_in(folder, every), fault=fault, whole=every == 1)
+    extra = ["--every", str(every), *(["--fault", fault] if fault else [])]
     with tempfile.TemporaryDirectory() as scratch:
-        report = (chosen.report or Path(scratch) / "findings.json").resolve()
-        extra = ["--every", str(chosen.every), *(["--fault", chosen.fault] if chosen.fault else [])]
-        with _replay(python, Path(folder)) as replay, _gateway(Path(scratch), replay) as (gateway, key):
-            _check(python, Path(folder), ["--gateway", gateway, "--key", key, "--replay", replay], extra, report)
-        findings: Findings = json.loads(report.read_text())
-    return _judge(findings, _asked(Path(folder), chosen.every), chosen.fault)
+        report = (kept or Path(scratch) / "findings.json").resolve()
+        report = report.with_name(f"{report.stem}{fault}{report.suffix}")
+        with _replay(python, folder) as replay:
+            with _gateway(Path(scratch), replay) as (gateway, key):
+                _check(
+                    python, folder, ["gateway", "--gateway", gateway, "--key", key, "--replay", replay, *extra], report
+                )
+            verdict = judge(json.loads(report.read_text()), asked, read_causes(HERE / "known.yaml"))
+            for recording in verdict.skipped:
+                if _is_readable(python, folder, replay, recording, Path(scratch) / "identity.json"):
+                    verdict.problems.append(f"skipped, but the SDK can read it: {recording}")
+    print("\n".join(verdict.lines()))
+    print(f"conformance{fault}: {'failed' if verdict.problems else 'passed'}")
+    return not verdict.problems
+
+
+def _is_readable(python: Path, folder: Path, replay: str, recording: str, report: Path) -> bool:
+    """Whether the SDK reads the recording as it comes."""
+    _check(python, folder, ["identity", "--replay", replay, "--id", recording], report)
+    findings = json.loads(report.read_text()).get(recording, [])
+    return all(kind not in ("sdk", "raw", "crash") for kind, _ in findings)
 
 
 def _environment() -> Path:
@@ -84,8 +108,10 @@ def _running(command: Sequence[str], url: str, log: Path) -> Generator[None]:
 
 
 def _environ() -> dict[str, str]:
-    """Without settings for the gateway, which would also refuse the name of our own variable."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")}
+    """Without settings for the gateway, which would also refuse the name of our own variable; each provider is asked
+    once, as a recording answers the second time what it answered the first."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")}
+    return {**others, "TOLLHOUSE_ATTEMPTS": "1"}
 
 
 @contextlib.contextmanager
@@ -111,57 +137,25 @@ def _gateway(scratch: Path, replay: str) -> Generator[tuple[str, str]]:
         yield f"http://127.0.0.1:{port}/api", json.loads(made.stdout)["key"]
 
 
-def _check(python: Path, folder: Path, where: Sequence[str], extra: Sequence[str], report: Path) -> None:
+def _check(python: Path, folder: Path, how: Sequence[str], report: Path) -> None:
+    """Let the oracle write its findings; its exit code says only that there are some."""
     models = [part for api, prefix in MODELS.items() for part in ("--model", f"{api}={prefix}/{{id}}")]
     corpus = ["--corpus", str(folder / "exchanges")]
-    command = [str(python), str(folder / "check.py"), "gateway", *corpus, *where, *models, *extra]
-    # Its exit code says only that there are findings.
-    subprocess.run([*command, "--json", str(report)], check=False)
+    command = [str(python), str(folder / "check.py"), *how, *corpus, *models]
+    subprocess.run([*command, "--json", str(report)], check=False, stdout=subprocess.DEVNULL)
 
 
-def _asked(folder: Path, every: int) -> dict[str, str]:
-    """The recordings that the oracle takes, with their format, by the same rules."""
-    asked: list[tuple[str, str]] = []
+def recordings_in(folder: Path, every: int) -> list[str]:
+    """The recordings that the oracle takes, by the same rules."""
+    asked: list[str] = []
     for path in sorted((folder / "exchanges").glob("*.json")):
         if not path.name.startswith(tuple(f"{api}-" for api in MODELS)):
             continue
         exchange = json.loads(path.read_text(errors="surrogatepass"))
         odd = not isinstance(exchange["request_json"], dict) or "response_b64" in exchange
         if exchange["api"] in MODELS and not odd and not isinstance(exchange.get("response_json"), list):
-            asked.append((exchange["id"], exchange["api"]))
-    return dict(asked[::every])
-
-
-def _judge(findings: Findings, asked: dict[str, str], fault: str) -> int:
-    known: dict[str, str] = yaml.safe_load((HERE / "known.yaml").read_text()) or {}
-    pairs: Counter[str] = Counter()
-    bad: dict[str, set[str]] = {"same": set(), "cross": set()}
-    for identity, api in asked.items():
-        found = [(kind, text) for kind, text in findings.get(identity, [])]
-        if any(kind == "skip" and "SDK cannot read" in text for kind, text in found):
-            continue
-        for caller in MODELS:
-            kind = "same" if caller == api else "cross"
-            if kind == "cross" and any(one == "skip" and _about(text, caller, api) for one, text in found):
-                continue
-            pairs[kind] += 1
-            if any(one != "skip" and _about(text, caller, api) for one, text in found):
-                bad[kind].add(f"{caller}->{identity}")
-    unknown = sorted(name for names in bad.values() for name in names if name not in known)
-    print(f"same format:  {pairs['same'] - len(bad['same'])} of {pairs['same']} pairs clean")
-    share = 1 - len(bad["cross"]) / max(1, pairs["cross"])
-    print(f"cross format: {pairs['cross'] - len(bad['cross'])} of {pairs['cross']} pairs clean ({share:.2%})")
-    for name in unknown[:40]:
-        print(f"not in the list of known cases: {name}")
-    ok = not unknown and share >= CROSS_WANTED
-    print(f"conformance{fault}: {'passed' if ok else 'failed'}")
-    return 0 if ok else 1
-
-
-def _about(text: str, caller: str, api: str) -> bool:
-    """Whether a finding is about this pair: `caller->api: ...`, and for skips `api<-caller: ...` or `api<-all`."""
-    found = _PAIR.match(text)
-    return found is None or set(found.groups()) == {caller, api}
+            asked.append(exchange["id"])
+    return asked[::every]
 
 
 def _free_port() -> int:

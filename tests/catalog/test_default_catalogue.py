@@ -113,6 +113,12 @@ def test_mistral_is_not_asked_for_usage():
     assert not everything().catalog.providers["mistral"].quirks.stream_usage
 
 
+def test_what_google_leaves_out_of_the_completion_is_billed():
+    catalog = everything().catalog
+    hiding = [name for name, provider in catalog.providers.items() if provider.quirks.hidden_reasoning]
+    assert hiding == ["google"]
+
+
 def test_names_are_unique_over_slugs_and_aliases():
     names = [name for model in everything().catalog.models for name in (model.slug, *model.aliases)]
     assert len(names) == len(set(names))

@@ -31,6 +31,7 @@ D10 = {
     FaultKind.UNKNOWN_MODEL: (400, 400, 400, "invalid_request"),
     FaultKind.CONTEXT_LENGTH: (400, 400, 400, "context_length_exceeded"),
     FaultKind.CONTENT_FILTER: (400, 400, 400, "content_filter"),
+    FaultKind.SMART_ROUTING: (400, 400, 400, "invalid_request"),
     FaultKind.NOT_FOUND: (404, 404, 404, "invalid_request"),
     FaultKind.METHOD_NOT_ALLOWED: (405, 405, 405, "invalid_request"),
     FaultKind.BODY_TOO_LARGE: (413, 413, 413, "payload_too_large"),

@@ -92,6 +92,12 @@ def test_usage_that_cannot_be_trusted_is_estimated_and_never_free(
     assert 10 < record.completion_tokens < 500
     assert record.prompt_tokens > 0
     assert record.cost_nano_usd == record.prompt_tokens * 1250 + record.completion_tokens * 10_000
+    shown = reply.chunks()[-1]["usage"] if stream else reply.json()["usage"]
+    assert shown["cost"] == record.cost_nano_usd / 10**9
+    if usage == "cached_over":  # They are counts, though they make no sense: the caller sees what the provider told.
+        assert shown["prompt_tokens_details"]["cached_tokens"] > shown["prompt_tokens"]
+    else:
+        assert (shown["prompt_tokens"], shown["completion_tokens"]) == (record.prompt_tokens, record.completion_tokens)
 
 
 EMPTY_WORDS = {

@@ -20,7 +20,9 @@ from tollhouse.observe.record import CallRecord
 from tollhouse.relay import settling as settling_module
 from tollhouse.relay.closing import Closing, Progress
 from tollhouse.relay.settling import Settling
+from tollhouse.wire.quirks import Quirks
 
+PLAIN = Quirks()
 PRICE = Price(rates=Rates(prompt=1_000_000, completion=10_000_000), version="v1")
 
 
@@ -69,7 +71,7 @@ def closing(books: Books, out: io.BytesIO, metrics: Metrics | None = None) -> Cl
     return Closing(settling(books, out, metrics), metrics or Metrics(), log, lambda: 1.0)
 
 
-def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300) -> Progress:
+def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300, quirks: Quirks = PLAIN) -> Progress:
     """A call whose answer has begun: what the provider reported, and how much came."""
     bare = types.SimpleNamespace
     principal = Principal(workspace_id="ws", workspace="w", key_id="k", key_hint="th-...", account_id="credit:ws")
@@ -91,13 +93,13 @@ def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300)
         hold=Hold(request_id="r1", parts=(Part("credit:ws", "nano_usd", 1),), price_version="v1"),
     )
     pipe = bare(usage=usage, received_bytes=received_bytes, finish_reason=None)
-    opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p")))
+    opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p"), quirks=quirks))
     return Progress(call=cast("Any", call), admitted=cast("Any", admitted), opened=cast("Any", opened), trail=[])
 
 
-def settled(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300) -> CallRecord:
+def settled(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300, quirks: Quirks = PLAIN) -> CallRecord:
     books = Books()
-    asyncio.run(closing(books, io.BytesIO()).settle(progress(usage, received_bytes, body), "aborted"))
+    asyncio.run(closing(books, io.BytesIO()).settle(progress(usage, received_bytes, body, quirks), "aborted"))
     ((transfers, record),) = books.kept
     assert sum(transfer.amount for transfer in transfers) == record.cost_nano_usd
     assert books.ended == ["charged"]
@@ -123,6 +125,16 @@ def test_an_answer_that_has_begun_is_never_free(
     assert (record.prompt_tokens, record.completion_tokens) == tokens
     assert record.usage_source == source
     assert record.cost_nano_usd == tokens[0] * 1000 + tokens[1] * 10_000
+
+
+@pytest.mark.fault(43)
+def test_tokens_without_a_class_are_reasoning_where_the_catalogue_says_so() -> None:
+    reported = Usage(input_tokens=35, output_tokens=12, unplaced_tokens=62)
+    hidden = settled(reported, 40, quirks=Quirks(hidden_reasoning=True))
+    assert (hidden.prompt_tokens, hidden.completion_tokens, hidden.reasoning_tokens) == (35, 74, 62)
+    assert (hidden.usage_source, hidden.cost_nano_usd) == ("provider", 35 * 1000 + 74 * 10_000)
+    unknown = settled(reported, 900)
+    assert (unknown.prompt_tokens, unknown.completion_tokens, unknown.usage_source) == (100, 300, "estimated")
 
 
 def test_a_finish_reason_of_any_length_does_not_fill_the_books() -> None:

@@ -20,6 +20,7 @@ _FOR_CALLERS = {
     FaultKind.UNKNOWN_MODEL: "There is no model `openai/gpt-9`. GET the list of models for the names.",
     FaultKind.CONTEXT_LENGTH: "The prompt has 9000 tokens, the model takes 8192. Send a shorter one.",
     FaultKind.CONTENT_FILTER: "The provider refused the prompt by its content policy.",
+    FaultKind.SMART_ROUTING: "The routing rules (version 7) lack `tool_model`, so no model could be chosen.",
     FaultKind.NOT_FOUND: "There is nothing at this path.",
     FaultKind.METHOD_NOT_ALLOWED: "This path takes POST only.",
     FaultKind.BODY_TOO_LARGE: "The body is larger than 50 MB.",

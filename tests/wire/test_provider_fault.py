@@ -112,6 +112,28 @@ def test_our_own_empty_account_is_no_rate_limit(code: str) -> None:
     assert "current quota" not in got.message
 
 
+@pytest.mark.row(13)
+def test_a_rate_limit_is_passed_on_with_what_it_says() -> None:
+    got = fault(429, openai("Limit 10 per minute for organization org-acme12345678. Try again in 6s."))
+    assert got.kind is FaultKind.PROVIDER_RATE_LIMIT
+    assert got.message.endswith("It says: Limit 10 per minute for organization [redacted]. Try again in 6s.")
+    assert fault(429).message == "The provider's rate limit is reached. Try again later."
+
+
+def test_a_request_that_is_too_large_for_the_provider_hears_how_large_it_may_be() -> None:
+    got = fault(413, openai("Request exceeds the maximum size of 32 MB"))
+    assert got.kind is FaultKind.BODY_TOO_LARGE
+    assert got.message.endswith("Send less. It says: Request exceeds the maximum size of 32 MB")
+    assert "It says" not in fault(413).message
+
+
+@pytest.mark.parametrize("words", ["(ref: {})", "quote the request id {} to support", "Request ID: {}"])
+def test_the_name_of_a_request_is_no_name_of_an_account(words: str) -> None:
+    name = "96164522-08b2-4cbf-886e-e5a38961a688"
+    assert redact(words.format(name)) == words.format(name)
+    assert redact(f"tenant {name}") == "tenant [redacted]"
+
+
 @pytest.mark.fault(45)
 @pytest.mark.parametrize(
     ("value", "seconds"),

@@ -22,6 +22,7 @@ RequestKind = Literal[
     FaultKind.UNKNOWN_MODEL,
     FaultKind.CONTEXT_LENGTH,
     FaultKind.CONTENT_FILTER,
+    FaultKind.SMART_ROUTING,
 ]
 AccountKind = Literal[
     FaultKind.INVALID_KEY,

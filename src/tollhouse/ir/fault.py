@@ -14,6 +14,7 @@ class FaultKind(enum.StrEnum):
     UNKNOWN_MODEL = "unknown_model"
     CONTEXT_LENGTH = "context_length"
     CONTENT_FILTER = "content_filter"
+    SMART_ROUTING = "smart_routing"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     BODY_TOO_LARGE = "body_too_large"

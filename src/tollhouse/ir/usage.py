@@ -13,6 +13,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: prompt text neither read from nor written to a cache (text, and what a provider counts as text).
     output_tokens: generated text with its reasoning inside; reasoning_tokens says how much of it was reasoning.
     Total prompt = input + cache_read + cache_write + cache_write_1h + audio_input + image_input.
+    unplaced_tokens: what the provider's total holds on top of all these. Of which class they are has to be known of
+    the provider; until they have been placed, such a usage must not be priced.
     """
 
     input_tokens: int = 0
@@ -25,6 +27,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_tokens: int = 0
     audio_output_tokens: int = 0
     image_output_tokens: int = 0
+    unplaced_tokens: int = 0
     source: UsageSource = "provider"
 
     @property

@@ -167,6 +167,7 @@ def _open(asking: _Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
         id=policy.answer_id or call.request_id,
         created=call.started_at_ms // 1000,
         creator=admitted.resolved.model.creator.slug,
+        custom_tools=outgoing.custom_tools(deployment),
         losses=losses,
     )
     source = outgoing.format_of(deployment)

@@ -20,6 +20,7 @@ from tollhouse.relay.call import Call
 from tollhouse.relay.settling import Settling
 from tollhouse.tokens.bounds import likely_prompt_tokens, likely_tokens
 from tollhouse.wire.format import Answered
+from tollhouse.wire.quirks import Quirks
 
 # A provider may write anything there.
 _FINISH_REASON_CHARS = 64
@@ -156,13 +157,28 @@ def _unrecorded(record: CallRecord, fault: Fault) -> CallRecord:
 def _usage(admitted: Admitted, opened: Opened) -> Usage:
     """What the provider reported; where it reported nothing that can be trusted, a count of what was sent and
     received. A report that knows of no output although some came was made before it, so only its prompt counts."""
-    reported, received_bytes = opened.pipe.usage, opened.pipe.received_bytes
+    reported, received_bytes = _placed(opened.pipe.usage, opened.deployment.quirks), opened.pipe.received_bytes
     if reported is not None and (reported.completion_tokens or not received_bytes):
         return reported
     output_tokens = likely_tokens(received_bytes)
     if reported is not None and reported.prompt_tokens:
         return msgspec.structs.replace(reported, output_tokens=output_tokens, source="estimated")
     return Usage(input_tokens=likely_prompt_tokens(admitted.call.body), output_tokens=output_tokens, source="estimated")
+
+
+def _placed(reported: Usage | None, quirks: Quirks) -> Usage | None:
+    """The report with every token in a class; None where that of some is not known."""
+    if reported is None or not reported.unplaced_tokens:
+        return reported
+    if not quirks.hidden_reasoning:
+        return None
+    hidden = reported.unplaced_tokens
+    return msgspec.structs.replace(
+        reported,
+        output_tokens=reported.output_tokens + hidden,
+        reasoning_tokens=reported.reasoning_tokens + hidden,
+        unplaced_tokens=0,
+    )
 
 
 def _extras(admitted: Admitted) -> tuple[str | None, dict[str, int]]:

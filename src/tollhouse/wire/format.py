@@ -57,16 +57,23 @@ class AnswerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How a dialect wants answers of its own format to look; None or False leaves the provider's bytes alone.
 
     answer_id: the id of the answer. model: the model name that is echoed. usage_always: usage comes with every
-    answer, streamed or not, asked for or not; otherwise a stream has it only when the caller asked. cost: usage
-    carries `cost` in USD. tidy: the contract's own frame order (a role frame, deltas, one finish frame, a usage-only
+    answer, streamed or not, asked for or not; otherwise a stream has it only when the caller asked. settled_usage: it
+    is the usage that is charged; otherwise what the provider told, in its own figures. cost: usage carries `cost` in
+    USD. tidy: the contract's own frame order (a role frame, deltas, one finish frame, a usage-only
     frame) and its closed lists of finish reasons hold, and every field that it requires is there.
     """
 
     answer_id: str | None = None
     model: str | None = None
     usage_always: bool = False
+    settled_usage: bool = False
     cost: bool = False
     tidy: bool = False
+
+    @property
+    def makes_usage(self) -> bool:
+        """Whether usage is written anew, and not left as it stands."""
+        return self.usage_always or self.settled_usage or self.cost or self.tidy
 
 
 class StreamDecoder(Protocol):
@@ -103,6 +110,8 @@ class WireFormat(Protocol):
     """The field that takes the limit on the answer's tokens."""
     needs_output_limit: bool
     """Whether a request must say how many tokens an answer may have."""
+    custom_tools: bool
+    """Whether the format has tools that take free text."""
     forwarded_headers: frozenset[str]
     """Request headers (lower case) that belong to the format and are handed on to a provider of the same format."""
 

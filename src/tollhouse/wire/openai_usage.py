@@ -7,6 +7,9 @@ import msgspec
 from tollhouse.ir.usage import Usage
 from tollhouse.wire.counters import DistrustError, count, details, first_count, usd_number
 
+# Top-level spellings: Moonshot, DeepSeek, Mistral, and Anthropic's own name behind compatible endpoints.
+_CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens", "cache_read_input_tokens")
+
 
 class Spelling(msgspec.Struct, frozen=True, kw_only=True):
     """How a format names the counters, and whether it tells of tokens written to a cache also where they are 0."""
@@ -30,8 +33,8 @@ def decode_usage(usage: Mapping[str, object], names: Spelling) -> Usage | None:
     """The token classes of a provider's `usage`; None when its figures cannot be trusted.
 
     Not trusted: a counter that is missing, negative, no integer or above 2**40; more cached tokens than prompt; a
-    total that is not the sum. Reasoning outside of the output (then the total has it on top: xAI, recorded 2025)
-    is added to the output.
+    total below the sum. A total above it tells of tokens beside: reasoning beside the output (xAI, recorded 2025) or
+    sound beside the prompt (Mistral, recorded 2026) where it is just that much, else they are `unplaced_tokens`.
     """
     try:
         return _decode(usage, names)
@@ -68,13 +71,49 @@ def encode_usage(usage: Usage, names: Spelling, cost_nano_usd: int | None = None
     return encoded
 
 
+def shown_usage(
+    told: Mapping[str, object] | None, settled: Usage, names: Spelling, cost_nano_usd: int | None = None
+) -> dict[str, object]:
+    """The `usage` object for a caller of the provider's own format: what the provider told, in its own figures even
+    where they contradict each other, with what the contract requires besides; `settled` where it told none, or what
+    are no counts. What the provider asks of the gateway is not the caller's price: members about cost are left out,
+    and `cost` in USD is ours, when `cost_nano_usd` is given.
+    """
+    if told is None or not _are_counts(told, names):
+        return encode_usage(settled, names, cost_nano_usd)
+    shown = {name: value for name, value in told.items() if "cost" not in name}
+    if shown.get("total_tokens") is None:
+        shown["total_tokens"] = first_count(told, names.prompt) + first_count(told, names.completion)
+    into = ["cache_write_tokens"] if names.always_written else []
+    if not first_count(told, *_CACHED):  # A provider with a name of its own for it has told it there.
+        into.append("cached_tokens")
+    for name, required in ((names.prompt_details, into), (names.completion_details, ["reasoning_tokens"])):
+        found = dict(details(told, name))
+        found |= {counter: 0 for counter in required if found.get(counter) is None}
+        if found:
+            shown[name] = found
+    if cost_nano_usd is not None:
+        shown["cost"] = usd_number(cost_nano_usd)
+    return shown
+
+
+def _are_counts(told: Mapping[str, object], names: Spelling) -> bool:
+    """Whether prompt and completion are there, and every counter is a count or null."""
+    try:
+        objects = (told, details(told, names.prompt_details), details(told, names.completion_details))
+        for counters in objects:
+            for name, value in counters.items():
+                if name.endswith("_tokens"):
+                    count(value)
+    except DistrustError:
+        return False
+    return told.get(names.prompt) is not None and told.get(names.completion) is not None
+
+
 def _decode(usage: Mapping[str, object], names: Spelling) -> Usage:
-    prompt, completion, reasoning = _totals(usage, names)
+    prompt, completion, reasoning, unplaced = _totals(usage, names)
     into = details(usage, names.prompt_details)
-    # Top-level spellings: Moonshot, DeepSeek, Mistral, and Anthropic's own name behind compatible endpoints.
-    cached = first_count(into, "cached_tokens") or first_count(
-        usage, "cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens", "cache_read_input_tokens"
-    )
+    cached = first_count(into, "cached_tokens") or first_count(usage, *_CACHED)
     written = first_count(into, "cache_write_tokens", "cache_creation_tokens") or first_count(
         usage, "cache_creation_input_tokens"
     )
@@ -101,23 +140,28 @@ def _decode(usage: Mapping[str, object], names: Spelling) -> Usage:
         reasoning_tokens=min(reasoning, completion - audio_out - image_out),
         audio_output_tokens=audio_out,
         image_output_tokens=image_out,
+        unplaced_tokens=unplaced,
     )
 
 
-def _totals(usage: Mapping[str, object], names: Spelling) -> tuple[int, int, int]:
-    """Prompt, completion with its reasoning, and reasoning."""
+def _totals(usage: Mapping[str, object], names: Spelling) -> tuple[int, int, int, int]:
+    """Prompt with its sound, completion with its reasoning, reasoning, and what the total holds on top."""
     prompt = count(usage.get(names.prompt))
     completion = count(usage.get(names.completion))
     total = count(usage.get("total_tokens"))
     reasoning = first_count(details(usage, names.completion_details), "reasoning_tokens")
+    sound = first_count(details(usage, names.prompt_details), "audio_tokens")
     if prompt is None or (completion is None and total is None):
         raise DistrustError
     if completion is None:
         completion = (total or 0) - prompt
-    elif total is not None and total != prompt + completion:
-        completion += reasoning
-        if total != prompt + completion:
-            raise DistrustError
-    if completion < 0:
+    beside = 0 if total is None else total - prompt - completion
+    if completion < 0 or beside < 0:
         raise DistrustError
-    return prompt, completion, reasoning
+    if beside and beside in (reasoning, reasoning + sound):
+        completion += reasoning
+        beside -= reasoning
+    if beside and beside == sound:
+        prompt += sound
+        beside = 0
+    return prompt, completion, reasoning, beside

@@ -25,9 +25,11 @@ _SECRETS = re.compile(
     | \b [a-z][a-z0-9+.-]{1,20} :// [^\s"'<>)\]}]+                # URLs hold names of accounts and resources
     | \b (?: org | proj | acct | account | user | team | workspace ) [-_] (?= [a-z_-]* [0-9] ) [a-z0-9_-]{4,}
     | (?<= organization [ ] ) [a-z0-9-]{12,}
+    | (?: (?<= account [ ] ) | (?<= project [ ] ) | (?<= resource [ ] ) ) (?= [a-z_-]* [0-9] ) [a-z0-9_-]{4,}
     | \b [^\s"'@<>]{1,64} @ [a-z0-9-]+ (?: \. [a-z0-9-]+ )+       # mail addresses
     | [^\s"',;:*]{0,40} [*]{4,} [^\s"',;:*]*                      # keys that the provider has masked already
-    | \b [0-9a-f]{8} - [0-9a-f]{4} - [0-9a-f]{4} - [0-9a-f]{4} - [0-9a-f]{12} \b
+    | (?<! ref: [ ]) (?<! request [ ] id [ ]) (?<! request [ ] id: [ ])  # that names a request, for support
+      \b [0-9a-f]{8} - [0-9a-f]{4} - [0-9a-f]{4} - [0-9a-f]{4} - [0-9a-f]{12} \b
     | \b (?= [a-z]* [0-9] ) [a-z0-9]{32,} \b
     """
 )
@@ -80,8 +82,9 @@ class Told(msgspec.Struct, frozen=True):
 def fault_of(status: int, headers: Sequence[tuple[str, str]], told: Told, now: datetime | None = None) -> Fault:
     """What an answer of `status` >= 400 that tells so much means.
 
-    Only what blames the caller's request is passed on in the provider's words, with keys, URLs and account names
-    taken out. `now` is needed to read a Retry-After that is a date; without it such a date is ignored.
+    Only what blames the caller's request, or says how long it has to wait, is passed on in the provider's words, with
+    keys, URLs and account names taken out. `now` is needed to read a Retry-After that is a date; without it such a date
+    is ignored.
     """
     kind, message = _judge(status, told)
     retry_after_s = None
@@ -128,6 +131,9 @@ def _judge(status: int, told: Told) -> tuple[FaultKind, str]:
         return FaultKind.CONTENT_FILTER, redact(told.message) or _REFUSED
     if status in (400, 429) and (_OUR_QUOTA.search(f"{told.code} {told.kind}") or "your current quota" in told.message):
         return FaultKind.PROVIDER_UNAVAILABLE, _QUOTA
+    if status in (413, 429) and (told_words := redact(told.message)):
+        kind, message = _BY_STATUS[status]
+        return kind, f"{message} It says: {told_words}"
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if not 400 <= status < 500:

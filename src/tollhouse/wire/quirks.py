@@ -10,8 +10,13 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     stream_usage: `stream_options.include_usage` is understood; otherwise it is not sent and usage is taken from
     where it comes, or estimated. output_limit_field: the only field in which the deployment takes the output limit;
-    None leaves it where the caller put it.
+    None leaves it where the caller put it. hidden_reasoning: what `total_tokens` holds on top of prompt and completion
+    is reasoning, which is counted nowhere else; otherwise such a total makes no sense, and usage is estimated.
+    custom_tools: tools that take free text are understood, in formats that have them; otherwise callers of other
+    formats have theirs sent as functions of one text.
     """
 
     stream_usage: bool = True
     output_limit_field: Literal["max_tokens", "max_completion_tokens"] | None = None
+    custom_tools: bool = True
+    hidden_reasoning: bool = False

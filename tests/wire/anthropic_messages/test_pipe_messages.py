@@ -4,6 +4,7 @@ import contextlib
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -122,6 +123,14 @@ def test_the_tidy_stream_has_cost_and_the_words_of_the_contract() -> None:
     assert last["delta"] == {"stop_reason": "end_turn", "stop_sequence": "X"}
     assert last["usage"] == {"output_tokens": 9, "cost": 0.0015}
     assert data.endswith(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+
+
+@pytest.mark.fault(44)
+def test_what_the_provider_asks_of_the_gateway_is_not_shown() -> None:
+    stream = start() + words(0, "Hi") + end(usage={"output_tokens": 9, "cost": 5, "cost_details": {}}) + STOP
+    assert events(passed(opened(TIDY), [stream.encode()]))[-2]["usage"] == {"output_tokens": 9, "cost": 0.0015}
+    free = msgspec.structs.replace(TIDY, cost=False)
+    assert events(passed(opened(free), [stream.encode()]))[-2]["usage"] == {"output_tokens": 9}
 
 
 @pytest.mark.parametrize("usage", [{}, {"output_tokens": "many"}])

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,6 +93,21 @@ def test_tidy_has_every_required_member() -> None:
     ]
     assert got["usage"]["cost"] == 0.0015
     assert got["usage"]["prompt_tokens_details"] == {"cached_tokens": 0}
+
+
+@pytest.mark.fault(43)
+def test_tidy_shows_the_figures_of_the_provider_and_our_cost() -> None:
+    odd = {
+        "prompt_tokens": 7,
+        "completion_tokens": 1,
+        "total_tokens": 8,
+        "prompt_tokens_details": {"cached_tokens": 163},
+    }
+    reasoning = {"completion_tokens_details": {"reasoning_tokens": 0}}
+    assert body(TIDY, {**ANSWER, "usage": {**odd, "cost": 9}})["usage"] == {**odd, **reasoning, "cost": 0.0015}
+    assert body(MODEL, {**ANSWER, "usage": odd})["usage"] == odd
+    settled = body(msgspec.structs.replace(TIDY, settled_usage=True), {**ANSWER, "usage": odd})["usage"]
+    assert (settled["prompt_tokens"], settled["prompt_tokens_details"]) == (7, {"cached_tokens": 0})
 
 
 def test_tidy_flattens_content_in_parts() -> None:

@@ -182,7 +182,17 @@ def test_vendor_members_survive() -> None:
     assert got[1]["service_tier"] == "x"
 
 
-def test_cost_and_usage_are_those_that_were_settled() -> None:
+@pytest.mark.fault(43)
+def test_the_figures_of_the_provider_are_shown_as_they_came() -> None:
+    reasoning = {"completion_tokens_details": {"reasoning_tokens": 290}}
+    told = {"prompt_tokens": 12, "completion_tokens": 1, "total_tokens": 303, **reasoning}
+    pipe = opened(TIDY)
+    got = events(passed(pipe, stream(*words(2), chunk(None, usage={**told, "prompt_tokens_details": None}))))
+    assert got[-1]["usage"] == {**told, "prompt_tokens_details": {"cached_tokens": 0}, "cost": 0.0015}
+    assert pipe.usage == Usage(input_tokens=12, output_tokens=291, reasoning_tokens=290)
+
+
+def test_cost_is_the_one_that_was_settled() -> None:
     answered = Answered(usage=Usage(), cost_nano_usd=123)
     usage = Usage(input_tokens=5, output_tokens=4)
     pipe = opened(TIDY)

@@ -135,6 +135,19 @@ def test_bytes_are_counted_once() -> None:
     assert pipe.received_bytes == len("OneTwo") + len("Hi é".encode()) + len('{"a":1}') + len("f{}")
 
 
+@pytest.mark.fault(43)
+def test_the_figures_of_the_provider_are_shown_as_they_came() -> None:
+    told = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    data = (BEGIN + HI + completed(usage={**told, "cost": 7})).encode()
+    details = {
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": 0},
+    }
+    assert events(passed(opened(TIDY), data))[-1]["response"]["usage"] == {**told, **details, "cost": 0.0015}
+    whole = json.dumps({**json.loads(BODY), "usage": told}).encode()
+    assert json.loads(passed(opened(TIDY, streamed=False), whole))["usage"] == {**told, **details, "cost": 0.0015}
+
+
 def test_settled_usage_where_the_provider_told_none() -> None:
     data = (BEGIN + HI + completed(usage=None)).encode()
     settled = json.loads(json.dumps(encode_usage(ESTIMATE.usage)))

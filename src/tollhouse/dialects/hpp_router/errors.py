@@ -77,6 +77,7 @@ class HppWording:
                 | FaultKind.UNKNOWN_MODEL
                 | FaultKind.CONTEXT_LENGTH
                 | FaultKind.CONTENT_FILTER
+                | FaultKind.SMART_ROUTING
             ):
                 return _simple(400, _request_code(kind), fault.message, fault)
             case (
@@ -98,6 +99,8 @@ def _request_code(kind: RequestKind) -> str:
     match kind:
         case FaultKind.INVALID_REQUEST | FaultKind.CONTENT_FILTER:
             return kind.value
+        case FaultKind.SMART_ROUTING:
+            return "smart_routing_failed"
         case FaultKind.UNKNOWN_MODEL:
             return "unsupported_model"
         case FaultKind.CONTEXT_LENGTH:

@@ -86,7 +86,13 @@ def verdict(fault: Fault, request_id: str) -> tuple[int, str, str]:
         ):
             code = "payload_too_large" if kind is FaultKind.BODY_TOO_LARGE else "invalid_request"
             return transport_status(kind), code, fault.message
-        case FaultKind.INVALID_REQUEST | FaultKind.UNKNOWN_MODEL | FaultKind.CONTEXT_LENGTH | FaultKind.CONTENT_FILTER:
+        case (
+            FaultKind.INVALID_REQUEST
+            | FaultKind.UNKNOWN_MODEL
+            | FaultKind.CONTEXT_LENGTH
+            | FaultKind.CONTENT_FILTER
+            | FaultKind.SMART_ROUTING
+        ):
             return 400, _request_code(kind), fault.message
         case (
             FaultKind.INVALID_KEY
@@ -104,7 +110,7 @@ def verdict(fault: Fault, request_id: str) -> tuple[int, str, str]:
 
 def _request_code(kind: RequestKind) -> str:
     match kind:
-        case FaultKind.INVALID_REQUEST | FaultKind.UNKNOWN_MODEL:
+        case FaultKind.INVALID_REQUEST | FaultKind.UNKNOWN_MODEL | FaultKind.SMART_ROUTING:
             return "invalid_request"
         case FaultKind.CONTEXT_LENGTH:
             return "context_length_exceeded"

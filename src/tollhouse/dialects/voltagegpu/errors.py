@@ -92,7 +92,13 @@ def _verdict(fault: Fault, request_id: str) -> tuple[int, str]:
             | FaultKind.UNSUPPORTED_ENCODING
         ):
             return transport_status(kind), fault.message
-        case FaultKind.INVALID_REQUEST | FaultKind.UNKNOWN_MODEL | FaultKind.CONTEXT_LENGTH | FaultKind.CONTENT_FILTER:
+        case (
+            FaultKind.INVALID_REQUEST
+            | FaultKind.UNKNOWN_MODEL
+            | FaultKind.CONTEXT_LENGTH
+            | FaultKind.CONTENT_FILTER
+            | FaultKind.SMART_ROUTING
+        ):
             return 400, f"{_INVALID_REQUEST}: {fault.message}"
         case (
             FaultKind.INVALID_KEY

@@ -34,6 +34,7 @@ class AnthropicMessages:
     path = "/messages"
     output_limit_field = "max_tokens"
     needs_output_limit = True
+    custom_tools = False
     forwarded_headers = frozenset({"anthropic-version", "anthropic-beta"})
 
     def __init__(self, options: RequestOptions | None = None) -> None:

@@ -33,11 +33,16 @@ def changed_usage(
     raw: msgspec.Raw | None, read: Usage | None, policy: AnswerPolicy, answered: Answered
 ) -> msgspec.Raw | None:
     """The `usage` that `policy` wants in place of the provider's `raw`, from which `read` could be trusted; None to
-    leave it. Where the provider has told its usage, only the cost is added."""
-    if read is None and (policy.usage_always or policy.tidy or policy.cost):
-        return encoded(encode_usage(answered.usage, answered.cost_nano_usd if policy.cost else None))
-    if not policy.cost or raw is None or not bytes(raw).startswith(b"{"):
+    leave it. Where the provider has told its usage, its own figures stay; what it asks of the gateway is not the
+    caller's price, so that members about cost give way to ours."""
+    if not policy.makes_usage:
         return None
-    fields = object_decoder.decode(raw)
-    fields["cost"] = usd_number(answered.cost_nano_usd)
-    return encoded(fields)
+    cost = answered.cost_nano_usd if policy.cost else None
+    fields = object_decoder.decode(raw) if raw is not None and bytes(raw).startswith(b"{") else {}
+    if policy.settled_usage or read is None:
+        tier = {"service_tier": fields["service_tier"]} if "service_tier" in fields else {}
+        return encoded({**encode_usage(answered.usage, cost), **tier})
+    shown = {name: value for name, value in fields.items() if "cost" not in name}
+    if cost is not None:
+        shown["cost"] = usd_number(cost)
+    return encoded(shown) if shown != fields else None

@@ -17,7 +17,7 @@ from tollhouse.wire.anthropic_messages.response import (
     tier_of,
 )
 from tollhouse.wire.anthropic_messages.stream_blocks import BlockDecoder, as_block
-from tollhouse.wire.anthropic_messages.usage import decode_usage, grown_usage
+from tollhouse.wire.anthropic_messages.usage import begun_usage, decode_usage, grown_usage
 from tollhouse.wire.fields import Fields, parse_answer, render, unreadable_answer
 from tollhouse.wire.framing import MAX_FRAME_BYTES, Frame, SseReader
 from tollhouse.wire.leftovers import kept
@@ -127,7 +127,7 @@ class MessagesStreamDecoder:
         if self._started or not is_object(message):
             unreadable_answer("The provider's stream has a message_start that makes no sense.")
         self._started = True
-        self._usage = plain_usage(message)
+        self._usage = begun_usage(plain_usage(message))
         head = decode_head(Fields(message), self._usage)
         self._told = dict(head.extensions.get(NAME, {}))
         self._tier = head.service_tier

@@ -26,7 +26,7 @@ from tollhouse.wire.openai_chat.tidying import (
     tidy_message,
     tidy_reason,
 )
-from tollhouse.wire.openai_chat.usage import encode_usage
+from tollhouse.wire.openai_chat.usage import shown_usage
 from tollhouse.wire.scan import join_object
 
 _NULL = msgspec.Raw(b"null")
@@ -44,6 +44,7 @@ class BodyPipe:
         self._collector = Collector(max_body_bytes)
         self._body = b""
         self._answer: Plain = {}
+        self._told_usage: Plain | None = None
 
     def feed(self, data: bytes) -> bytes:
         """Nothing yet. Raises FaultError (provider_unavailable) above the cap."""
@@ -54,7 +55,7 @@ class BodyPipe:
         """Nothing yet. Raises FaultError when the body is no chat completion, or an error in disguise."""
         self._body = self._collector.take()
         self._answer = read_answer(self._body)
-        _, self.usage = find_usage(self._answer)
+        self._told_usage, self.usage = find_usage(self._answer)
         for number, choice in enumerate(choices_of(self._answer)):
             message = part_of(choice, "message")
             self.received_bytes += generated_bytes(message)
@@ -72,7 +73,7 @@ class BodyPipe:
             return self._body
         named = {"id": policy.answer_id, "model": policy.model}
         changes = {name: encoded(value) for name, value in named.items() if value is not None}
-        own_usage = policy.usage_always or policy.cost or policy.tidy or not self._answer.get("usage")
+        own_usage = policy.makes_usage or not self._answer.get("usage")
         if not own_usage and (replaced := self._replaced(changes)) is not None:
             return replaced
         fields = object_decoder.decode(self._body)
@@ -81,7 +82,8 @@ class BodyPipe:
         fields.update(changes)
         if own_usage:
             cost = answered.cost_nano_usd if policy.cost else None
-            fields["usage"] = encoded(encode_usage(answered.usage, cost))
+            told = None if policy.settled_usage else self._told_usage
+            fields["usage"] = encoded(shown_usage(told, answered.usage, cost))
         return join_object(fields)
 
     def _replaced(self, changes: RawObject) -> bytes | None:

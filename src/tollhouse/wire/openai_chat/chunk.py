@@ -87,16 +87,17 @@ def calls_tools(part: Plain) -> bool:
     return bool(part.get("tool_calls") or part.get("function_call"))
 
 
-def find_usage(chunk: Plain) -> tuple[bool, Usage | None]:
-    """Whether the chunk reports usage wherever it may stand, and what can be trusted of it."""
+def find_usage(chunk: Plain) -> tuple[Plain | None, Usage | None]:
+    """The usage that a chunk or answer reports, wherever it may stand, and what can be trusted of it."""
     usage = chunk.get("usage")
     # Groq reports it in a field of its own on streams (recorded 2025).
     groq = chunk.get("x_groq")
     if not usage and isinstance(groq, dict):
         usage = cast("Plain", groq).get("usage")
-    if not usage:
-        return False, None
-    return True, decode_usage(cast("Plain", usage)) if isinstance(usage, dict) else None
+    if not usage or not isinstance(usage, dict):
+        return None, None
+    told = cast("Plain", usage)
+    return told, decode_usage(told)
 
 
 def _calls(part: Plain) -> Iterable[Plain]:

@@ -34,6 +34,7 @@ class OpenAIChat:
     path = "/chat/completions"
     output_limit_field = "max_completion_tokens"
     needs_output_limit = False
+    custom_tools = True
     forwarded_headers = frozenset({"openai-beta"})
 
     def scan(self, body: bytes) -> Scan:

@@ -21,9 +21,9 @@ class Passthrough(StreamPipe):
 
     def __init__(self, policy: AnswerPolicy, peek: Peek) -> None:
         super().__init__(policy, peek)
-        # Where our own usage frame comes at the end, the provider's figures must not stand beside it.
-        self._own_usage = policy.usage_always or policy.cost
-        self._hides_usage = self._own_usage or not self._wants_usage
+        # Where our own usage frame comes at the end, the provider's must not stand beside it.
+        self._makes_usage = policy.makes_usage
+        self._hides_usage = self._makes_usage or not self._wants_usage
 
     def _swift(self, frame: Frame) -> bytes | None:
         return None if not self._one_choice or _matters(frame.data or b"") else frame.raw
@@ -48,9 +48,9 @@ class Passthrough(StreamPipe):
     def _usage_last(self, answered: Answered) -> bytes:
         if self._usage_shown:
             return b""
-        if self._usage_frame is not None and not self._own_usage:
+        if self._usage_frame is not None and not self._makes_usage:
             return self._render(self._usage_frame)
-        return self._changed_head_frame(b"[]", self._settled_usage(answered))
+        return self._changed_head_frame(b"[]", self._own_usage(answered))
 
     def _changed_head_frame(self, choices: bytes, usage: msgspec.Raw | None = None) -> bytes:
         self._head = {**(self._head or {}), **self._changes}

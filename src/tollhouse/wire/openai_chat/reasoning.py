@@ -60,7 +60,8 @@ def encode_reasoning(parts: Sequence[tuple[str, ReasoningPart]], losses: Losses)
                 detail.setdefault("index", len(details))
                 details.append(detail)
             told.append(part.text + "".join(part.summary))
-        elif text := part.text or "\n\n".join(part.summary):
+        # Paragraphs as readers of this format put fragments together: with nothing between them.
+        elif text := part.text or "".join(part.summary):
             for key in plain_keys(part.form):
                 plain[key] = plain.get(key, "") + text
             losses.restore({}, {name: fields for name, fields in part.extensions.items() if name != NAME}, path)

@@ -20,7 +20,7 @@ from tollhouse.wire.openai_chat.chunk import (
 )
 from tollhouse.wire.openai_chat.finish import decode_finish
 from tollhouse.wire.openai_chat.template import BACKSLASH, NO_TEMPLATE, QUOTE, learn_template
-from tollhouse.wire.openai_chat.usage import encode_usage
+from tollhouse.wire.openai_chat.usage import shown_usage
 from tollhouse.wire.openai_fault import decode_stream_fault
 from tollhouse.wire.scan import join_object
 
@@ -62,6 +62,7 @@ class StreamPipe(ABC):
         self._lead_bytes = 0
         self._open: set[object] = set()
         self._finished: set[object] = set()
+        self._told_usage: Plain | None = None
         self._usage_frame: Frame | None = None
         self._usage_shown = False
         self._done: bytes | None = None
@@ -192,9 +193,9 @@ class StreamPipe(ABC):
             self._template = learn_template(frame, chunk, self._render) or self._template
 
     def _note_usage(self, chunk: Plain) -> None:
-        reported, usage = find_usage(chunk)
-        if reported and usage is not None:
-            self.usage = usage
+        told, usage = find_usage(chunk)
+        self._told_usage = told or self._told_usage
+        self.usage = usage or self.usage
 
     def _note_finish(self, choice: Plain) -> bool:
         index, reason = choice.get("index", 0), choice.get("finish_reason")
@@ -236,9 +237,10 @@ class StreamPipe(ABC):
             fields["usage"] = usage
         return sse_frame(join_object(fields))
 
-    def _settled_usage(self, answered: Answered) -> msgspec.Raw:
+    def _own_usage(self, answered: Answered) -> msgspec.Raw:
         cost = answered.cost_nano_usd if self._policy.cost else None
-        return msgspec.Raw(msgspec.json.encode(encode_usage(answered.usage, cost)))
+        told = None if self._policy.settled_usage else self._told_usage
+        return msgspec.Raw(msgspec.json.encode(shown_usage(told, answered.usage, cost)))
 
 
 def _terminated(frame: Frame) -> Frame:

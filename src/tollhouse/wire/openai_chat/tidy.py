@@ -84,7 +84,7 @@ class Tidy(StreamPipe):
         return b"".join(out)
 
     def _usage_last(self, answered: Answered) -> bytes:
-        return self._own_frame([], self._settled_usage(answered))
+        return self._own_frame([], self._own_usage(answered))
 
     def _role_frame(self, index: int) -> bytes:
         delta = {"role": "assistant", "content": ""}

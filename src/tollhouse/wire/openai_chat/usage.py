@@ -16,3 +16,10 @@ def decode_usage(usage: Mapping[str, object]) -> Usage | None:
 def encode_usage(usage: Usage, cost_nano_usd: int | None = None) -> dict[str, object]:
     """The `usage` object; `cost` in USD is there when `cost_nano_usd` is given. Rare classes appear when not zero."""
     return openai_usage.encode_usage(usage, _NAMES, cost_nano_usd)
+
+
+def shown_usage(
+    told: Mapping[str, object] | None, settled: Usage, cost_nano_usd: int | None = None
+) -> dict[str, object]:
+    """What a caller sees of the usage that a provider of his format told; `settled` where it told none."""
+    return openai_usage.shown_usage(told, settled, _NAMES, cost_nano_usd)

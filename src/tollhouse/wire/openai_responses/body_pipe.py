@@ -53,5 +53,5 @@ class BodyPipe:
         if self._policy == AnswerPolicy():
             return self._body
         answer = cut_object(self._body)
-        own_usage = bytes(answer.get("usage", b"null")) == b"null"
+        own_usage = not bytes(answer.get("usage", b"null")).startswith(b"{")
         return join_object(Patch(self._policy).settled(answer, answered, own_usage=own_usage))

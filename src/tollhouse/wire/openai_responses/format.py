@@ -30,6 +30,7 @@ class OpenAIResponses:
     path = "/responses"
     output_limit_field = "max_output_tokens"
     needs_output_limit = False
+    custom_tools = True
     forwarded_headers = frozenset({"openai-beta"})
 
     def scan(self, body: bytes) -> Scan:

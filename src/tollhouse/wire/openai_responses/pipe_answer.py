@@ -13,7 +13,7 @@ from tollhouse.wire.leftovers import Losses
 from tollhouse.wire.openai_responses.parts import NAME
 from tollhouse.wire.openai_responses.response import answer_head
 from tollhouse.wire.openai_responses.status import reason_of
-from tollhouse.wire.openai_responses.usage import encode_usage
+from tollhouse.wire.openai_responses.usage import shown_usage
 
 RawObject = dict[str, msgspec.Raw]
 
@@ -80,17 +80,13 @@ class Patch:
         return {**(_required() if self._policy.tidy else {}), **answer, **self.changes}
 
     def settled(self, answer: RawObject, answered: Answered, *, own_usage: bool) -> RawObject:
-        """The last answer object. Usage is the settled one where the policy wants that, or the provider told none."""
+        """The last answer object. `own_usage` says that the provider told no usage."""
         patched = self.named(answer)
-        if own_usage or self.owns_usage:
+        if own_usage or self._policy.makes_usage:
             cost = answered.cost_nano_usd if self._policy.cost else None
-            patched["usage"] = raw(encode_usage(answered.usage, cost))
+            told = None if own_usage or self._policy.settled_usage else plain_object(bytes(answer["usage"]))
+            patched["usage"] = raw(shown_usage(told, answered.usage, cost))
         return patched
-
-    @property
-    def owns_usage(self) -> bool:
-        """Whether the settled usage takes the place of the provider's."""
-        return self._policy.usage_always or self._policy.cost or self._policy.tidy
 
 
 def _required() -> RawObject:
