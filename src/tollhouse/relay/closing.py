@@ -24,6 +24,9 @@ from tollhouse.wire.quirks import Quirks
 
 # A provider may write anything there.
 _FINISH_REASON_CHARS = 64
+# Prose has four bytes to a token and deeply indented code six; short answers vary more.
+_MOST_BYTES_PER_TOKEN = 6
+_SPARE_BYTES = 1024
 
 Status = Literal["ok", "refused", "failed", "aborted"]
 
@@ -37,6 +40,17 @@ class Progress(msgspec.Struct, kw_only=True):
     trail: list[Attempt]
     first_byte_s: float | None = None
     closed: bool = False
+    cut: bool = False
+    """Whether the gateway has ended the stream, because the provider heeds no limit."""
+
+    def runs_over(self) -> bool:
+        """Whether the answer has passed twice the limit that the provider was sent. Its tokens are not known yet, so
+        this counts bytes, and so many to a token that no honest answer is cut."""
+        admitted, opened = self.admitted, self.opened
+        if admitted is None or opened is None or admitted.output_limit is None:
+            return False
+        tokens = 2 * admitted.output_limit * admitted.scan.peek.choices
+        return opened.pipe.received_bytes > tokens * _MOST_BYTES_PER_TOKEN + _SPARE_BYTES
 
 
 class Closing:
@@ -75,6 +89,8 @@ class Closing:
         """
         admitted, opened = progress.admitted, progress.opened
         usage = _usage(admitted, opened) if admitted and opened else None
+        if usage is not None and opened is not None and progress.cut:
+            usage = _of_what_came(usage, opened.pipe.received_bytes)
         lines: tuple[ChargeLine, ...] = ()
         if admitted is not None and usage is not None:
             service_tier, tool_uses = _extras(admitted)
@@ -121,7 +137,7 @@ class Closing:
             stream=admitted.scan.peek.stream if admitted else False,
             status=status,
             error_code=fault.kind.value if fault else None,
-            finish_reason=(opened.pipe.finish_reason or "")[:_FINISH_REASON_CHARS] or None if opened else None,
+            finish_reason="length" if progress.cut else _finish_reason(opened),
             prompt_tokens=usage.prompt_tokens,
             cached_tokens=usage.cache_read_tokens,
             completion_tokens=usage.completion_tokens,
@@ -144,6 +160,10 @@ class Closing:
         self._log.call(record)
 
 
+def _finish_reason(opened: Opened | None) -> str | None:
+    return (opened.pipe.finish_reason or "")[:_FINISH_REASON_CHARS] or None if opened else None
+
+
 def _unrecorded(record: CallRecord, fault: Fault) -> CallRecord:
     """What is told of a call that the books did not take: nobody was charged for it."""
     return msgspec.structs.replace(
@@ -164,6 +184,14 @@ def _usage(admitted: Admitted, opened: Opened) -> Usage:
     if reported is not None and reported.prompt_tokens:
         return msgspec.structs.replace(reported, output_tokens=output_tokens, source="estimated")
     return Usage(input_tokens=likely_prompt_tokens(admitted.call.body), output_tokens=output_tokens, source="estimated")
+
+
+def _of_what_came(reported: Usage, received_bytes: int) -> Usage:
+    """The usage of a stream that was cut: a report of less than what came was made before it."""
+    output_tokens = likely_tokens(received_bytes)
+    if reported.completion_tokens >= output_tokens:
+        return reported
+    return msgspec.structs.replace(reported, output_tokens=output_tokens, source="estimated")
 
 
 def _placed(reported: Usage | None, quirks: Quirks) -> Usage | None:

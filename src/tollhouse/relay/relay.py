@@ -87,6 +87,8 @@ class Relay:
                 while not opened.ended:
                     if out := await _more(opened):
                         await caller.write(out)
+                    if progress.runs_over():
+                        progress.cut = opened.ended = True
         finally:
             opened.answer.close()
         answered = await self._closing.settle(progress, "ok")

@@ -124,10 +124,10 @@ class SqliteStore:
 
     # Calls and money
 
-    async def commit_call(self, transfers: tuple[Transfer, ...], record: CallRecord) -> None:
-        """Post the transfers and keep the record in one commit: durable on return, once however often it is repeated.
-        It is queued at once and happens even when the caller is cancelled."""
-        await self._writer.settle(settlement_of(transfers, record))
+    def commit_call(self, transfers: tuple[Transfer, ...], record: CallRecord) -> asyncio.Future[object]:
+        """Post the transfers and keep the record in one commit: durable when the future is done, once however often
+        it is repeated. It is queued at once and happens even when the future is cancelled."""
+        return self._writer.settle(settlement_of(transfers, record))
 
     async def top_up(self, workspace_id: str, amount_nano_usd: int, reference: str, now_ms: int) -> int:
         """Add credit once per `reference`; the balance after it in nano-USD. Raises FaultError (invalid_request) for
