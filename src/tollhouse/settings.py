@@ -75,11 +75,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     The environment beats the file, a command-line flag beats both. `catalog` None means the catalogue that is
     shipped. With `database_url` the books are in PostgreSQL instead of the data folder; `database_pooled` says that a
     pooler such as PgBouncer, in transaction mode, stands before it. `demo` gives empty books a workspace to try, and
-    lets the simulator stand in for providers that are not configured. `cors_origins` empty turns CORS off. `trusted_proxies` are networks whose X-Forwarded-*
-    headers count. `on_loss` says what to do with a request that the provider's format cannot say in full. `admission`
-    says when a call may be forwarded: while the most that it can cost fits (bound), or while no balance is used up
-    (positive). `settle` says whether the last byte of an answer waits until its charge is on disk (durable) or not
-    (async).
+    lets the simulator stand in for providers that are not configured. `cors_origins` empty turns CORS off.
+    `trusted_proxies` are networks whose X-Forwarded-* headers count. `on_loss` says what to do with a request that
+    the provider's format cannot say in full. `admission` says when a call may be forwarded: while the most that it
+    can cost fits (bound), or while no balance is used up (positive). `settle` says whether the last byte of an
+    answer waits until its charge is on disk (durable) or not (async).
     """
 
     data_dir: Folder = Path("data")

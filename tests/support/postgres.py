@@ -133,18 +133,26 @@ class PostgresServer:
 
 
 class PgBouncer:
-    """PgBouncer in transaction mode before a server, with one server connection for all, so that a statement that
-    relies on its session meets another's."""
+    """PgBouncer in transaction mode before a server, with few server connections for all, so that a statement
+    that relies on its session meets another's."""
 
     def __init__(self, program: str, server: PostgresServer) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="th-pgb-"))
         self._folder.chmod(0o777)
         config = self._folder / "pgbouncer.ini"
-        config.write_text(
-            f"[databases]\n* = host={server.folder} port={_PORT}\n[pgbouncer]\nlisten_addr =\nlisten_port = {_PORT}\n"
-            f"unix_socket_dir = {self._folder}\nauth_type = trust\nauth_file = {self._folder}/users\npool_mode = transaction\ndefault_pool_size = 2\n"
-            f"logfile = {self._folder}/log\npidfile = {self._folder}/pid\n"
-        )
+        settings = {
+            "listen_addr": "",
+            "listen_port": str(_PORT),
+            "unix_socket_dir": str(self._folder),
+            "auth_type": "trust",
+            "auth_file": f"{self._folder}/users",
+            "pool_mode": "transaction",
+            "default_pool_size": "2",
+            "logfile": f"{self._folder}/log",
+            "pidfile": f"{self._folder}/pid",
+        }
+        lines = ["[databases]", f"* = host={server.folder} port={_PORT}", "[pgbouncer]"]
+        config.write_text("\n".join(lines + [f"{name} = {value}" for name, value in settings.items()]) + "\n")
         (self._folder / "users").write_text(f'"{_USER}" ""\n')
         user = {"user": _SERVER_USER} if os.getuid() == 0 else {}
         self._process = subprocess.Popen([program, "-q", str(config)], **user)  # type: ignore[call-overload]

@@ -1,8 +1,9 @@
 """PostgresLedger, the leases in PostgreSQL: each wish is one statement.
 
-Locks are taken on accounts first, by id, then on leases, by account and id. That order, which the settlement keeps too, is why no
-two statements ever wait for each other in a circle. READ COMMITTED is enough: what counts is read from the locked row
-itself. `WHERE (SELECT count(*) FROM x) >= 0` makes a part of a statement wait for the locks that its part `x` takes.
+Locks are taken on accounts first, by id, then on leases, by account and id. That order, which the settlement keeps
+too, is why no two statements ever wait for each other in a circle. READ COMMITTED is enough: what counts is read from
+the locked row itself. `WHERE (SELECT count(*) FROM x) >= 0` makes a part of a statement wait for the locks that its
+part `x` takes.
 
 What is lessened is set to a value worked out from the locked row, never to `leased - amount`: an UPDATE first tries its
 expressions on the row as the statement's snapshot has it, and checks the constraints of that, before it finds the

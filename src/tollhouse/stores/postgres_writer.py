@@ -9,7 +9,7 @@ from tollhouse.stores.postgres_pool import Pool
 from tollhouse.stores.postgres_settlement import SETTLE, Settlement, arrays_of
 
 MAX_BATCH = 256
-PATIENCE_S = 2.0
+PATIENCE_S = 1.0
 """So long a settlement is tried again while the database cannot be reached."""
 _RETRY_S = 0.05
 BUSY_BATCH = 4
