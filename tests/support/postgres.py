@@ -68,6 +68,10 @@ class PostgresServer:
         """Stop: `smart` waits for sessions, `fast` cuts them off, `immediate` is a crash."""
         self._run("pg_ctl", "-D", str(self.data), "-w", "-t", "30", "-m", mode, "stop")
 
+    def running(self) -> bool:
+        """Whether it was started and not stopped; a frozen one is."""
+        return (self.data / "postmaster.pid").exists()
+
     def freeze(self) -> None:
         """Let every process of the server stand still, as a machine that hangs does."""
         self._signal(signal.SIGSTOP)
@@ -78,7 +82,7 @@ class PostgresServer:
 
     def remove(self) -> None:
         """Stop at once and delete the data."""
-        if (self.data / "postmaster.pid").exists():
+        if self.running():
             self.thaw()
             self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
