@@ -155,6 +155,27 @@ def test_nothing_is_admitted_once_the_leases_have_ended(site: Site) -> None:
 
 
 @pytest.mark.fault(71)
+def test_when_the_spool_fails_too_nothing_more_is_admitted_and_the_log_has_the_charge(site: Site) -> None:
+    calls = site.warm()
+    site.server.stop()
+    site.gateway.eventually(site.is_down)
+    spool = site.gateway.data_dir / "data" / "spool"
+    spool.write_text("a file where the folder should be")
+    assert site.call().status == 500
+    (told,) = [json.loads(line) for line in site.gateway.log().splitlines() if '"level":"critical"' in line]
+    assert sum(transfer["amount"] for transfer in json.loads(told["entry"])["transfers"]) == COST_NANO_USD
+    arrived = len(site.gateway.arrivals())
+    assert site.call().status == 500
+    assert len(site.gateway.arrivals()) == arrived
+    spool.unlink()
+    site.server.start()
+    site.gateway.eventually(site.is_up)
+    site.gateway.eventually(lambda: site.gateway.gateway.money.settling.fault is None)
+    assert site.call().status == 200
+    site.assert_charged(calls + 1)
+
+
+@pytest.mark.fault(71)
 @pytest.mark.parametrize("how", ["restarted", "crashed", "frozen a while"])
 def test_under_load_every_answered_call_is_charged_once(site: Site, how: str) -> None:
     calls = site.warm()
