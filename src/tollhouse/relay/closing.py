@@ -39,6 +39,7 @@ class Progress(msgspec.Struct, kw_only=True):
     opened: Opened | None = None
     trail: list[Attempt]
     first_byte_s: float | None = None
+    streaming: bool = False
     closed: bool = False
     cut: bool = False
     """Whether the gateway has ended the stream, because the provider heeds no limit."""
