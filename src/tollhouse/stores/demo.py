@@ -9,6 +9,7 @@ from pathlib import Path
 from tollhouse.accounts import keys
 from tollhouse.accounts.store import NewKey
 from tollhouse.ir.fault import FaultError, FaultKind
+from tollhouse.stores.database import make_folder
 from tollhouse.stores.health import books_unavailable
 from tollhouse.stores.store import Store
 
@@ -28,6 +29,7 @@ async def ensure_demo(store: Store, data_dir: Path, key_prefix: str, now_ms: int
     if not path.exists():
         if await store.workspaces():
             return None
+        make_folder(data_dir)
         _keep(path, keys.new_key(secrets.token_bytes(keys.RANDOM_BYTES), key_prefix))
     key = _kept(path)
     if not keys.well_formed(key):
@@ -73,7 +75,6 @@ def _keep(path: Path, key: str) -> None:
     """Write the whole file or none, mode 0600, and leave one that another process wrote in the meantime."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
             file.write(key + "\n")
         with contextlib.suppress(FileExistsError):
