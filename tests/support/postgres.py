@@ -90,10 +90,10 @@ class PostgresServer:
     def url(self, database: str) -> str:
         return f"postgresql://{_USER}@/{database}?host={self.folder}"
 
-    def new_database(self) -> str:
-        """A fresh, empty database; its URL."""
+    def new_database(self, template: str = "template1") -> str:
+        """A fresh database, empty or a copy of another; its URL."""
         name = f"test_{os.getpid()}_{next(self._names)}"
-        self.ask(self.url("postgres"), f'CREATE DATABASE "{name}"')
+        self.ask(self.url("postgres"), f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
 
     def drop(self, url: str) -> None:

@@ -1,5 +1,6 @@
 """PostgresStore: accounts, ledger and call records in one PostgreSQL, which any number of gateways may share."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
@@ -78,10 +79,10 @@ class PostgresStore(Accounts):
         """Why the books cannot be used, None when they can."""
         return self._health.fault
 
-    async def commit_call(self, transfers: tuple[Transfer, ...], record: CallRecord) -> None:
-        """Post the transfers and keep the record in one commit: durable on return, once however often it is repeated.
-        It is queued at once and happens even when the caller is cancelled."""
-        await self._settler.settle(settlement_of(transfers, record))
+    def commit_call(self, transfers: tuple[Transfer, ...], record: CallRecord) -> asyncio.Future[None]:
+        """Post the transfers and keep the record in one commit: durable when the future is done, once however often
+        it is repeated. It is queued at once and happens even when the future is cancelled."""
+        return self._settler.settle(settlement_of(transfers, record))
 
     async def call(self, request_id: str) -> CallRecord | None:
         """The record of one call."""
