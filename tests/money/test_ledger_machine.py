@@ -64,4 +64,4 @@ def test_the_books_hold_on_postgres(postgres: PostgresServer) -> None:
 @pytest.mark.parametrize("part", range(4))
 def test_the_books_hold_on_postgres_for_long(postgres: PostgresServer, part: int) -> None:
     template = template_of(postgres)
-    examine(int(os.environ.get("MONEY_EXAMPLES", "400")), lambda: PostgresBench(postgres, template))
+    examine(int(os.environ.get("MONEY_EXAMPLES", "100")), lambda: PostgresBench(postgres, template))

@@ -16,13 +16,12 @@ from tollhouse.stores.database import Row
 from tollhouse.stores.postgres import PostgresStore
 from tollhouse.stores.postgres_pool import Database, Pool, Value
 
-# The machine's clock in place of the server's: this schema is searched before the one of `now()`.
+# The machine's clock in place of the server's: the schema of our tables is searched before the one of `now()`.
 _CLOCK = """
-CREATE SCHEMA clock;
-CREATE UNLOGGED TABLE clock.hand (at float8 NOT NULL);
-INSERT INTO clock.hand VALUES (1000);
-CREATE FUNCTION clock.now() RETURNS timestamptz LANGUAGE sql STABLE
-    AS 'SELECT pg_catalog.to_timestamp(at) FROM clock.hand';
+CREATE UNLOGGED TABLE public.clock (at float8 NOT NULL);
+INSERT INTO public.clock VALUES (1000);
+CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql STABLE
+    AS 'SELECT pg_catalog.to_timestamp(at) FROM public.clock';
 """
 
 
@@ -78,7 +77,7 @@ class PostgresBench:
         self._hand_s = 1_000.0
         self._url = server.new_database(template)
         name = self._url.partition("@/")[2].partition("?")[0]
-        server.ask(self._url, f'ALTER DATABASE "{name}" SET search_path = clock, pg_catalog, public')
+        server.ask(self._url, f'ALTER DATABASE "{name}" SET search_path = public, pg_catalog')
         self._look: Any = self._loop.do(asyncpg.connect(self._url))
 
     async def open(self, clock_s: Callable[[], float]) -> PostgresStore:
@@ -106,7 +105,7 @@ class PostgresBench:
         now_s = self._clock_s()
         if now_s != self._hand_s:
             self._hand_s = now_s
-            self._loop.do(self._look.execute(f"UPDATE clock.hand SET at = {now_s}"))
+            self._loop.do(self._look.execute(f"UPDATE public.clock SET at = {now_s}"))
 
 
 class _Clocked(Pool):
