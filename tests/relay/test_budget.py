@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from support.books import ask, assert_books_balance, record
+from tollhouse.accounts.limits import limit_account
 from tollhouse.accounts.principal import Limit, Principal
 from tollhouse.catalog.entries import Catalog, Creator, Model, Price, Rates
 from tollhouse.ir.fault import FaultError, FaultKind
@@ -17,7 +18,6 @@ from tollhouse.money.ledger import Ledger
 from tollhouse.money.pricing import charge_lines
 from tollhouse.money.settlement import Spending, postings, totals
 from tollhouse.relay.admission import Admission
-from tollhouse.relay.buckets import limit_account
 from tollhouse.relay.budget import ASSUMED_OUTPUT_TOKENS, Budget, Terms
 from tollhouse.stores.sqlite import SqliteStore, account_of
 from tollhouse.tokens.bounds import most_prompt_tokens

@@ -88,12 +88,13 @@ def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300,
     resolved = bare(model=bare(price=PRICE), slug="a/b", label="a/b", upstream_model=lambda _deployment: "b")
     admitted = bare(
         call=call,
+        format=bare(name="openai_chat"),
         resolved=resolved,
         scan=bare(peek=bare(paid=(), stream=True), size_bytes=len(body)),
         hold=Hold(request_id="r1", parts=(Part("credit:ws", "nano_usd", 1),), price_version="v1"),
     )
     pipe = bare(usage=usage, received_bytes=received_bytes, finish_reason=None)
-    opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p"), quirks=quirks))
+    opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p", format="openai_chat"), quirks=quirks))
     return Progress(call=cast("Any", call), admitted=cast("Any", admitted), opened=cast("Any", opened), trail=[])
 
 

@@ -6,11 +6,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
+import msgspec
 import pytest
 
 from support.books import new_id, record
 from support.postgres import PostgresServer
 from support.postgres_books import assert_postgres_balances, charge, opened
+from support.quotas import NOON_MS, change, wish, workspace_with_key
+from tollhouse.accounts.limits import limit_account
 from tollhouse.money.store import Ask, Lease, Opening, Shortage
 from tollhouse.stores.postgres import PostgresStore
 from tollhouse.stores.sqlite import account_of
@@ -144,3 +147,48 @@ def test_settlements_leases_and_sweeps_that_cross_keep_the_books(postgres: Postg
     assert calls == [(len(settled), 2 * sum(settled.values()))]
     assert_postgres_balances(postgres_url)
     assert deadlocks(postgres, postgres_url) == 0
+
+
+@pytest.mark.fault(69)
+def test_changes_of_limits_and_refunds_beside_calls_keep_the_books(postgres: PostgresServer, postgres_url: str) -> None:
+    chance = random.Random(3)
+
+    async def spending(store: PostgresStore, owner: str, account: str) -> None:
+        for _ in range(30):
+            (limit,) = await store.quotas.limits(["key_1"], NOON_MS)
+            name = limit_account(limit.limit, NOON_MS)
+            opening = Opening(
+                unit="nano_usd",
+                scope=limit.limit.id,
+                period="2026-11-21",
+                amount=limit.limit.amount,
+                source_account="limits-source:nano_usd",
+            )
+            wishes = [Ask(account_id=account, need=9, want=0), Ask(account_id=name, need=9, want=0, opening=opening)]
+            got = await store.ledger.acquire(owner, wishes)
+            if isinstance(got[0], Lease):
+                request = new_id()
+                transfers = (
+                    charge(request, account, 9, got[0].id),
+                    msgspec.structs.replace(charge(request, name, 9, got[1].id), code="limit"),
+                )
+                await store.commit_call(transfers, record(request, cost_nano_usd=9))
+
+    async def changing(store: PostgresStore, workspace_id: str, number: int) -> None:
+        for step in range(8):
+            await store.quotas.set_limit(wish("key_1", chance.randint(100, 5_000)), change())
+            await store.top_up(workspace_id, 5, f"t{number}-{step}", 1)
+            assert await store.quotas.refund(workspace_id, 5, f"r{number}-{step}", change()) > 0
+
+    async def work(stores: list[PostgresStore]) -> None:
+        workspace_id, _ = await workspace_with_key(stores[0])
+        await stores[0].quotas.set_limit(wish("key_1", 3_000), change())
+        account = account_of(workspace_id)
+        await asyncio.gather(
+            *(spending(store, f"replica#{n}", account) for n, store in enumerate(stores) for _ in range(3)),
+            *(changing(store, workspace_id, number) for number, store in enumerate(stores)),
+        )
+
+    with_replicas(postgres_url, work)
+    assert postgres.ask(postgres_url, "SELECT count(*) FROM transfer WHERE code = 'refund'") == [(32,)]
+    assert_postgres_balances(postgres_url)

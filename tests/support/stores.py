@@ -52,3 +52,13 @@ class Stores:
         else:
             assert_postgres_balances(self.url)
             assert self.ask("SELECT id FROM account WHERE leased <> 0") == []
+
+
+async def recalled(store: Store, owner: str) -> frozenset[str]:
+    """What the owner is asked to give back; waits for a notification that is on its way."""
+    found: frozenset[str] = frozenset()
+    async with asyncio.timeout(10):
+        while not found:
+            found = await store.ledger.recalled(owner)
+            await asyncio.sleep(0)
+    return found

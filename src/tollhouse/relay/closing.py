@@ -14,7 +14,7 @@ from tollhouse.money.store import ChargeLine
 from tollhouse.observe.logs import Log
 from tollhouse.observe.metrics import Metrics
 from tollhouse.observe.record import Attempt, CallRecord
-from tollhouse.relay.admission import Admitted
+from tollhouse.relay.admission import Admitted, paid_features
 from tollhouse.relay.attempts import Opened
 from tollhouse.relay.call import Call
 from tollhouse.relay.settling import Settling
@@ -93,8 +93,8 @@ class Closing:
         if usage is not None and opened is not None and progress.cut:
             usage = _of_what_came(usage, opened.pipe.received_bytes)
         lines: tuple[ChargeLine, ...] = ()
-        if admitted is not None and usage is not None:
-            service_tier, tool_uses = _extras(admitted)
+        if admitted is not None and opened is not None and usage is not None:
+            service_tier, tool_uses = _extras(admitted, opened)
             lines = charge_lines(admitted.resolved.model.price, usage, service_tier, tool_uses=tool_uses)
         spending = Spending(lines, usage.total_tokens if usage else 0)
         record = self._record(progress, status, fault, usage, spending.cost_nano_usd)
@@ -210,9 +210,10 @@ def _placed(reported: Usage | None, quirks: Quirks) -> Usage | None:
     )
 
 
-def _extras(admitted: Admitted) -> tuple[str | None, dict[str, int]]:
+def _extras(admitted: Admitted, opened: Opened) -> tuple[str | None, dict[str, int]]:
     """The service tier, and the provider's own tools: Chat does not report their uses, so each counts once."""
-    names = [name.partition(":") for _, name in admitted.scan.peek.paid]
+    native = opened.deployment.provider.format == admitted.format.name
+    names = [name.partition(":") for _, name in paid_features(admitted.scan, native=native)]
     service_tier = next((name for kind, _, name in names if kind == "service_tier"), None)
     return service_tier, {name: 1 for kind, _, name in names if kind == "tool"}
 

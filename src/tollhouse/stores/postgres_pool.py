@@ -121,13 +121,20 @@ class Pool:
         rows = await self.run(lambda connection: connection.fetch(sql, *stored, timeout=timeout_s), again=again)
         return [tuple(row) for row in rows]
 
-    async def run(self, work: Callable[[Connection], Coroutine[object, object, T]], *, again: bool = False) -> T:
-        """Run `work` on a connection; otherwise as `fetch`."""
+    async def run(
+        self,
+        work: Callable[[Connection], Coroutine[object, object, T]],
+        *,
+        again: bool = False,
+        transaction: bool = False,
+    ) -> T:
+        """Run `work` on a connection, and in a transaction of its own where it has several statements; otherwise as
+        `fetch`."""
         if self._closed:
             raise books_unavailable("the books were closed because the gateway is ending")
         if self._health.fault is not None:
             raise FaultError(self._health.fault.fault)
-        task = asyncio.ensure_future(self._run(work, again=again))
+        task = asyncio.ensure_future(self._run(work, again, transaction or self._database.pooled))
         kept = cast("asyncio.Task[object]", task)
         self._running.add(kept)
         kept.add_done_callback(self._ended)
@@ -149,12 +156,14 @@ class Pool:
             # Looked at, even when the caller has left: asyncio would complain about it.
             task.exception()
 
-    async def _run(self, work: Callable[[Connection], Coroutine[object, object, T]], *, again: bool) -> T:
+    async def _run(
+        self, work: Callable[[Connection], Coroutine[object, object, T]], again: bool, transaction: bool
+    ) -> T:
         failed: Exception | None = None
         async with self._places:
             for _ in range(_REPEATS):
                 try:
-                    result = await self._once(work)
+                    result = await self._once(work, transaction)
                 except _Unsent as error:
                     failed = error.cause
                 except DATABASE_ERRORS as error:
@@ -169,18 +178,18 @@ class Pool:
         assert failed is not None  # noqa: S101 -- a loop that ends without a result has failed
         raise self._health.failed(failed) from failed
 
-    async def _once(self, work: Callable[[Connection], Coroutine[object, object, T]]) -> T:
+    async def _once(self, work: Callable[[Connection], Coroutine[object, object, T]], transaction: bool) -> T:
         connection = await self._take()
         try:
             # Behind a pooler only a transaction keeps the driver's two steps, preparing and executing, on one session.
-            if self._database.pooled:
+            if transaction:
                 await connection.execute("BEGIN", timeout=STATEMENT_TIMEOUT_S)
             result = await work(connection)
-            if self._database.pooled:
+            if transaction:
                 await connection.execute("COMMIT", timeout=STATEMENT_TIMEOUT_S)
         except BaseException as error:
             of_statement = isinstance(error, DATABASE_ERRORS) and store_wide(error) is None
-            if of_statement and not self._database.pooled and not connection.is_closed():
+            if of_statement and not transaction and not connection.is_closed():
                 self._idle.append(connection)
             else:
                 connection.terminate()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from tollhouse.accounts.quotas import QuotaStore
 from tollhouse.accounts.store import AccountStore
 from tollhouse.ir.fault import FaultError
 from tollhouse.money.store import LedgerStore
@@ -21,6 +22,14 @@ class OwnedLedger(LedgerStore, Protocol):
         ...
 
 
+class QuotaAdministration(QuotaStore, Protocol):
+    """Limits and what else administrators change."""
+
+    async def changed(self, accounts: tuple[str, ...] = ()) -> None:
+        """Something was changed in this process: tell those who remember it."""
+        ...
+
+
 class Store(AccountStore, CallStore, Protocol):
     """Accounts, call records and the ledger in one database. Methods raise FaultError (books_unavailable) when it
     cannot be used, with the cause in `detail`."""
@@ -28,6 +37,11 @@ class Store(AccountStore, CallStore, Protocol):
     @property
     def applied_migrations(self) -> tuple[str, ...]:
         """The steps by which opening brought the database up to date."""
+        ...
+
+    @property
+    def quotas(self) -> QuotaAdministration:
+        """Limits, plans, consumers and the audit trail."""
         ...
 
     @property
