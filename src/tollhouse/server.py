@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping
+from datetime import UTC, datetime
 from typing import BinaryIO
 
 import msgspec
@@ -37,13 +38,18 @@ from tollhouse.money.ledger import Ledger
 from tollhouse.observe.logs import Log, Redaction
 from tollhouse.observe.metrics import MULTIPROCESS_VARIABLE, Metrics, forget_process
 from tollhouse.relay.admission import Admission, Authenticator
-from tollhouse.relay.attempts import AttemptLimits, Attempts
+from tollhouse.relay.alerts import Alerts
+from tollhouse.relay.attempts import AttemptLimits, Attempts, Notices
 from tollhouse.relay.budget import Budget
 from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
 from tollhouse.relay.relay import Relay
 from tollhouse.relay.settling import Settling
+from tollhouse.relay.stages import Surroundings
 from tollhouse.relay.upkeep import MoneyUpkeep, Upkeep
+from tollhouse.routing.breaker import BreakerRules
+from tollhouse.routing.budget import BudgetRules
+from tollhouse.routing.health import Health, HealthRules
 from tollhouse.settings import Settings
 from tollhouse.simulator.serve import RunningSimulator, start_simulator
 from tollhouse.stores.spool import FileSpool
@@ -174,8 +180,14 @@ def _join(
     authenticator = Authenticator(store, clock_s, _now_ms)
     formats = {form.name: form for form in FORMATS}
     admission = Admission(snapshot, formats, Budget(money.ledger, _now_ms, settings.admission))
-    limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s, on_loss=settings.on_loss)
-    attempts = Attempts(upstream, formats, limits, clock_s, random.random)
+    health = Health(_health_rules(settings), Alerts(money.metrics.providers, log))
+    around = Surroundings(formats=formats, health=health, clock_s=clock_s, chance=random.random)
+    attempts = Attempts(
+        upstream,
+        _attempt_limits(settings),
+        around,
+        Notices(money.metrics.providers.retry_denied, lambda: datetime.now(UTC)),
+    )
     relay = Relay(admission, attempts, money.closing, log, clock_s)
     door = Door(
         dialects=(HppRouter(), HyperInfer(), VoltageGpu()),
@@ -193,6 +205,29 @@ def _join(
     return DoorApp(door)
 
 
+def _attempt_limits(settings: Settings) -> AttemptLimits:
+    return AttemptLimits(
+        attempts=settings.attempts,
+        budget_s=settings.attempts_budget_s,
+        on_loss=settings.on_loss,
+        hold_back_s=settings.hold_back_s,
+        retries=BudgetRules(per_call=settings.retry_percent / 100),
+    )
+
+
+def _health_rules(settings: Settings) -> HealthRules:
+    return HealthRules(
+        enabled=settings.breakers,
+        breaker=BreakerRules(
+            failures=settings.breaker_failures,
+            error_rate=settings.breaker_error_percent / 100,
+            probe_after_s=settings.breaker_probe_s,
+        ),
+        most_ejected=settings.breaker_ejected_percent / 100,
+        key_probe_s=settings.key_probe_s,
+    )
+
+
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -204,7 +239,7 @@ def _limits(settings: Settings) -> Limits:
 
 def _secrets(catalog: Catalog) -> list[str]:
     providers = catalog.providers.values()
-    keys = [provider.api_key for provider in providers if provider.api_key]
+    keys = [key for provider in providers for key in provider.keys if key]
     return keys + [value for provider in providers for _, value in provider.headers]
 
 

@@ -9,11 +9,12 @@ from tollhouse.accounts import keys
 from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import AccountStore
 from tollhouse.catalog.entries import Catalog, Resolved
-from tollhouse.ir.fault import Fault, FaultError, FaultKind, invalid_request
+from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.money.lease import Hold
-from tollhouse.money.pricing import unpriced_feature
 from tollhouse.relay.budget import Budget
 from tollhouse.relay.call import Call
+from tollhouse.relay.candidates import Candidates, find_candidates
+from tollhouse.routing.asked import take_asked
 from tollhouse.wire.format import Scan, WireFormat
 
 _CACHED_KEYS = 10_000
@@ -72,13 +73,15 @@ class Authenticator:
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that may be forwarded. Whoever has it ends its hold."""
+    """A call that may be forwarded. Whoever has it ends its hold. `resolved` is the model that answers: the one that
+    was asked for, until another of the candidates has done so."""
 
     call: Call
     principal: Principal
     format: WireFormat
     scan: Scan
     resolved: Resolved
+    candidates: Candidates
     hold: Hold
     injected_limit: int | None = None
     """The limit on the answer's tokens that the gateway has set, since the caller set none and more does not fit."""
@@ -102,30 +105,24 @@ class Admission:
         key_limit, books_unavailable."""
         call.voice.validate(call.body)
         wire_format = self._formats[call.voice.format_name]
-        scan = wire_format.scan(call.body)
+        scan, asked = take_asked(wire_format.scan(call.body))
         resolved = self.resolve(scan.peek.model, principal)
-        model = resolved.model
-        if not model.unpriced_allowed:
-            field = unpriced_feature(model.price, scan.peek.paid)
-            if field is not None:
-                raise invalid_request(
-                    f"{field} asks for something that has no price for the model {resolved.slug}. "
-                    "Leave it out, or have the operator add its price to the catalogue.",
-                    field,
-                )
-        terms = await self._budget.hold(call.request_id, principal, model, scan, call.body)
+        candidates = find_candidates(resolved, asked, scan, lambda name: self.resolve(name, principal, "models"))
+        terms = await self._budget.hold(call.request_id, principal, candidates, scan, call.body)
         return Admitted(
             call=call,
             principal=principal,
             format=wire_format,
             scan=scan,
             resolved=resolved,
+            candidates=candidates,
             hold=terms.hold,
             injected_limit=terms.injected_limit,
         )
 
-    def resolve(self, name: str, principal: Principal) -> Resolved:
-        """The model of this name, if the key may use it. Raises FaultError (unknown_model, model_not_allowed)."""
+    def resolve(self, name: str, principal: Principal, param: str = "model") -> Resolved:
+        """The model of this name, if the key may use it; `param` is the field that named it. Raises FaultError
+        (unknown_model, model_not_allowed)."""
         resolved = self._catalog().resolve(name)
         if resolved is None:
             raise FaultError(
@@ -134,7 +131,7 @@ class Admission:
                     source="client",
                     message=f"The model {name[:200]!r} cannot be called here: it is not in the catalogue, or no "
                     "provider that serves it is set up. The list of models says which can be called.",
-                    param="model",
+                    param=param,
                 )
             )
         allowed = principal.allowed_models
@@ -144,7 +141,7 @@ class Admission:
                     kind=FaultKind.MODEL_NOT_ALLOWED,
                     source="policy",
                     message=f"This key may not use the model {resolved.slug}. Use another model or another key.",
-                    param="model",
+                    param=param,
                 )
             )
         return resolved

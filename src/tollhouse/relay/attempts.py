@@ -1,7 +1,8 @@
 """Attempts: asks one deployment after another until an answer begins."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from datetime import datetime
 
 import msgspec
 
@@ -10,22 +11,29 @@ from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.loss import Loss
 from tollhouse.observe.record import Attempt
 from tollhouse.relay.admission import Admitted
-from tollhouse.relay.outgoing import OnLoss, Outgoing
-from tollhouse.routing.plan import Plan
+from tollhouse.relay.outgoing import OnLoss
+from tollhouse.relay.stages import Asking, Stages, Surroundings
+from tollhouse.routing.budget import BudgetRules, RetryBudget
+from tollhouse.routing.health import Choice
+from tollhouse.routing.plan import Plan, PlanLimits, PlannedAttempt
 from tollhouse.upstream.auth import authorization
 from tollhouse.upstream.client import Upstream, UpstreamAnswer, UpstreamRequest
 from tollhouse.wire.format import AnswerPolicy, WireFormat
 from tollhouse.wire.pipe import Pipe, open_pipe
+from tollhouse.wire.provider_faults import retry_after
 from tollhouse.wire.translation import Made, open_translation
 
 _ON_LOSS_HEADER = "x-tollhouse-on-loss"
 _ERROR_BODY_BYTES = 64 * 1024
+_MESSAGE_CHARS = 300
 _OWN_HEADERS = (("content-type", "application/json"), ("user-agent", "tollhouse"))
 
 
 class Opened(msgspec.Struct, kw_only=True):
-    """An answer that has begun: `first` is what the caller may have now; `ended` says that nothing more will come."""
+    """An answer that has begun: `first` is what the caller may have now; `ended` says that nothing more will come.
+    `admitted` is the call with the model that answers, at its price."""
 
+    admitted: Admitted
     deployment: Deployment
     answer: UpstreamAnswer
     pipe: Pipe
@@ -33,79 +41,105 @@ class Opened(msgspec.Struct, kw_only=True):
     ended: bool
     losses: list[Loss]
     """What the translation has lost so far; a stream may add to it until its end."""
+    broke_off: Callable[[], None]
+    """To be told when the provider did not bring the answer to its end."""
 
 
 class AttemptLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How long and how often one call may try, and whether it may lose anything on the way."""
+    """How long and how often one call may try, whether it may lose anything on the way, and for how long the start of
+    a stream that has no content yet may be held back."""
 
     attempts: int
     budget_s: float
     on_loss: OnLoss = "report"
+    hold_back_s: float = 10.0
+    retries: BudgetRules = BudgetRules()
 
 
-class _Asking(msgspec.Struct, frozen=True):
-    """One call on its way out."""
+class Notices(msgspec.Struct, frozen=True):
+    """Whom the attempts tell, and the time of day, which dates of providers are compared with."""
 
-    admitted: Admitted
-    outgoing: Outgoing
-    policy: AnswerPolicy
+    retry_denied: Callable[[str], None]
+    now: Callable[[], datetime]
 
 
 class Attempts:
     """Runs a `Plan`; every try leaves an `Attempt` in the trail."""
 
-    def __init__(
-        self,
-        upstream: Upstream,
-        formats: Mapping[str, WireFormat],
-        limits: AttemptLimits,
-        clock_s: Callable[[], float],
-        chance: Callable[[], float],
-    ) -> None:
+    def __init__(self, upstream: Upstream, limits: AttemptLimits, around: Surroundings, notices: Notices) -> None:
         self._upstream = upstream
-        self._formats = formats
         self._limits = limits
-        self._clock_s = clock_s
-        self._chance = chance
+        self._around = around
+        self._health = around.health
+        self._notices = notices
+        self._clock_s = around.clock_s
+        self._budgets: dict[str, RetryBudget] = {}
 
     async def open(self, admitted: Admitted, policy: AnswerPolicy, trail: list[Attempt]) -> Opened:
         """The first answer that begins well. Raises FaultError with the last fault when the plan ends without one."""
         asked = admitted.call.headers.get(_ON_LOSS_HEADER, "").strip().lower()
         on_loss: OnLoss = "reject" if asked == "reject" else self._limits.on_loss
-        outgoing = Outgoing(admitted, self._formats, on_loss)
-        asking = _Asking(admitted, outgoing, policy)
-        plan = Plan(
-            outgoing.order(admitted.resolved.model.deployments),
-            attempts=self._limits.attempts,
-            started_s=admitted.call.started_s,
-            budget_s=self._limits.budget_s,
-            chance=self._chance,
-        )
+        stages = Stages(admitted, policy, on_loss, self._around)
+        budget = self._budget(admitted.resolved.label)
+        limits = PlanLimits(attempts=self._limits.attempts, deadline_s=admitted.call.started_s + self._limits.budget_s)
+        plan = Plan(stages.stages(), self._health, budget, limits, self._around.chance)
         fault: Fault | None = None
         while (planned := plan.next(fault, self._clock_s())) is not None:
-            if planned.delay_s > 0:
-                await asyncio.sleep(planned.delay_s)
-            started_s = self._clock_s()
-            request = self._request(asking, planned.deployment)
             try:
-                opened = await self._try(asking, planned.deployment, request)
+                opened = await self._attempt(stages.asking(planned.stage), planned, trail)
             except FaultError as error:
-                fault = msgspec.structs.replace(error.fault, provider=planned.deployment.provider.id)
-                status = fault.upstream_status or 0
-                trail.append(self._attempt(planned.deployment, request, fault.kind.value, status, started_s))
+                fault = error.fault
                 continue
-            except asyncio.CancelledError:
-                trail.append(self._attempt(planned.deployment, request, "aborted", 0, started_s))
-                raise
-            trail.append(self._attempt(planned.deployment, request, "ok", 200, started_s))
+            if planned.is_retry:
+                budget.give_back()
             return opened
         if fault is None:
             message = "No time was left to ask a provider. Try again later."
             fault = Fault(kind=FaultKind.PROVIDER_TIMEOUT, source="gateway", message=message)
+        if plan.denied:
+            self._notices.retry_denied(admitted.resolved.label)
         raise FaultError(fault)
 
-    def _request(self, asking: _Asking, deployment: Deployment) -> UpstreamRequest:
-        admitted, outgoing = asking.admitted, asking.outgoing
+    def _budget(self, label: str) -> RetryBudget:
+        budget = self._budgets.get(label)
+        if budget is None:
+            budget = self._budgets[label] = RetryBudget(self._limits.retries, self._clock_s())
+        return budget
+
+    async def _attempt(self, asking: Asking, planned: PlannedAttempt, trail: list[Attempt]) -> Opened:
+        """One try, with its traces: in the trail, and in what is known of the deployment."""
+        choice = planned.choice
+        reported = False
+        started_s = self._clock_s()
+        request: UpstreamRequest | None = None
+        try:
+            if planned.delay_s > 0:
+                await asyncio.sleep(planned.delay_s)
+            started_s = self._clock_s()
+            request = self._request(asking, choice)
+            opened = await self._try(asking, choice, request)
+            now_s = self._clock_s()
+            reported = True
+            self._health.succeeded(choice, now_s - started_s, now_s)
+            trail.append(self._traced(asking, planned, request.url, started_s))
+        except FaultError as error:
+            reported = True
+            fault = msgspec.structs.replace(error.fault, provider=choice.deployment.provider.id)
+            self._health.failed(choice, fault, self._clock_s())
+            trail.append(self._traced(asking, planned, request.url if request else "", started_s, fault))
+            raise FaultError(fault) from error
+        except asyncio.CancelledError:
+            if request is not None:
+                aborted = self._traced(asking, planned, request.url, started_s)
+                trail.append(msgspec.structs.replace(aborted, outcome="aborted", status=0))
+            raise
+        finally:
+            if not reported:
+                self._health.abandoned(choice)
+        return opened
+
+    def _request(self, asking: Asking, choice: Choice) -> UpstreamRequest:
+        admitted, outgoing, deployment = asking.admitted, asking.outgoing, choice.deployment
         provider = deployment.provider
         stream = admitted.scan.peek.stream
         target = outgoing.format_of(deployment)
@@ -117,49 +151,84 @@ class Attempts:
         headers = (*_OWN_HEADERS, ("accept", accept), *forwarded, *provider.headers)
         return UpstreamRequest(
             url=provider.base_url + target.path,
-            headers=(*headers, *authorization(provider, headers)),
+            headers=(*headers, *authorization(provider, headers, choice.key)),
             body=outgoing.body(deployment),
             timeouts=deployment.timeouts,
             stream=stream,
         )
 
-    async def _try(self, asking: _Asking, deployment: Deployment, request: UpstreamRequest) -> Opened:
+    async def _try(self, asking: Asking, choice: Choice, request: UpstreamRequest) -> Opened:
+        deployment = choice.deployment
         source = asking.outgoing.format_of(deployment)
         answer = await self._upstream.send(request)
         try:
             if answer.status != 200:
-                body = await _read_at_most(answer, _ERROR_BODY_BYTES)
-                raise FaultError(source.decode_fault(answer.status, answer.headers, body))
+                raise FaultError(await self._refusal(source, answer))
             await _refuse_other_content(source, answer, stream=request.stream)
             pipe, losses = _open(asking, deployment)
-            first = b""
-            ended = False
-            while not first and not ended:
-                data = await answer.read()
-                ended = not data
-                first = pipe.close() if ended else pipe.feed(data)
+            first, ended = await self._beginning(answer, pipe, stream=request.stream)
         except BaseException:
             answer.close()
             raise
-        return Opened(deployment=deployment, answer=answer, pipe=pipe, first=first, ended=ended, losses=losses)
+        return Opened(
+            admitted=asking.answered_by(deployment),
+            deployment=deployment,
+            answer=answer,
+            pipe=pipe,
+            first=first,
+            ended=ended,
+            losses=losses,
+            broke_off=lambda: self._health.broke_off(choice, self._clock_s()),
+        )
 
-    def _attempt(
-        self, deployment: Deployment, request: UpstreamRequest, outcome: str, status: int, started_s: float
+    async def _beginning(self, answer: UpstreamAnswer, pipe: Pipe, *, stream: bool) -> tuple[bytes, bool]:
+        """The first bytes for the caller, and whether they are all. The pipe keeps the frames before the first content
+        back, so that what fails until then fails over; from the first frame on that lasts `hold_back_s` at most."""
+        until_s: float | None = None
+        first, ended = b"", False
+        while not first and not ended:
+            if until_s is not None and not await answer.arrives(max(0.0, until_s - self._clock_s())):
+                first = pipe.release()
+                until_s, stream = None, False
+                continue
+            data = await answer.read()
+            ended = not data
+            first = pipe.close() if ended else pipe.feed(data)
+            if stream and until_s is None:
+                until_s = self._clock_s() + self._limits.hold_back_s
+        return first, ended
+
+    async def _refusal(self, source: WireFormat, answer: UpstreamAnswer) -> Fault:
+        fault = source.decode_fault(answer.status, answer.headers, await _read_at_most(answer, _ERROR_BODY_BYTES))
+        if fault.retry_after_s is None and fault.retryable:
+            # A date means nothing to the formats, which know no time.
+            wait_s = retry_after(answer.headers, self._notices.now())
+            fault = msgspec.structs.replace(fault, retry_after_s=wait_s)
+        return fault
+
+    def _traced(
+        self, asking: Asking, planned: PlannedAttempt, url: str, started_s: float, fault: Fault | None = None
     ) -> Attempt:
+        choice = planned.choice
         return Attempt(
-            deployment=deployment.name,
-            provider=deployment.provider.id,
-            url=request.url,
-            outcome=outcome,
-            status=status,
+            deployment=choice.deployment.name,
+            provider=choice.deployment.provider.id,
+            url=url,
+            outcome=fault.kind.value if fault else "ok",
+            status=(fault.upstream_status or 0) if fault else 200,
             elapsed_ms=round((self._clock_s() - started_s) * 1000),
+            why=planned.why,
+            model=asking.admitted.resolved.slug if planned.stage else None,
+            key_number=choice.key + 1,
+            probe=choice.probe,
+            message=fault.message[:_MESSAGE_CHARS] if fault else None,
         )
 
 
-def _open(asking: _Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
+def _open(asking: Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
     """The pipe for the deployment's answer, and the list to which it adds what it cannot carry over."""
     admitted, outgoing, policy = asking.admitted, asking.outgoing, asking.policy
-    losses = list(outgoing.losses(deployment))
+    losses = [*admitted.candidates.asked.losses, *outgoing.losses(deployment)]
     if not outgoing.is_translated(deployment):
         return open_pipe(admitted.format, policy, admitted.scan.peek), losses
     call = admitted.call

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tollhouse.ir.fault import Fault, FaultError
 from tollhouse.ir.loss import Loss
 from tollhouse.observe.logs import Log
+from tollhouse.observe.trail import attempts_headers
 from tollhouse.relay.admission import Admission
 from tollhouse.relay.attempts import Attempts, Opened
 from tollhouse.relay.call import Call, Caller, CallerGoneError, Headers
@@ -77,6 +78,8 @@ class Relay:
         policy = call.voice.policy(call.request_id, admitted.resolved.slug, admitted.scan.peek)
         with departure:
             progress.opened = await self._attempts.open(admitted, policy, progress.trail)
+        # Another model may have answered than the one that was asked for.
+        progress.admitted = progress.opened.admitted
 
     async def _stream(self, progress: Progress, opened: Opened, caller: Caller, departure: Departure) -> None:
         try:
@@ -103,12 +106,15 @@ class Relay:
         losses = _named(progress.opened.losses) if progress.opened else b""
         if losses:
             own = (*own, (_LOSS_HEADER, losses))
+        own = (*own, *attempts_headers(progress.trail))
         limit = progress.admitted.injected_limit if progress.admitted else None
         return own if limit is None else (*own, (_MAX_TOKENS_HEADER, str(limit).encode()))
 
     async def _fail(self, progress: Progress, caller: Caller, fault: Fault, *, started: bool) -> None:
         """Tell the caller, in the words of his dialect: as an error answer, or as the stream's error frame."""
         call = progress.call
+        if progress.opened is not None and fault.from_provider:
+            progress.opened.broke_off()
         if not progress.closed:
             await self._closing.give_up(progress, "failed" if progress.admitted else "refused", fault)
         worded = call.voice.word(fault, call.request_id, call.endpoint, tuple(progress.trail))
@@ -116,7 +122,7 @@ class Relay:
             if started and progress.admitted is not None:
                 await caller.end(progress.admitted.format.error_frame(worded.body))
                 return
-            await caller.start(worded.status, (_JSON, *worded.headers))
+            await caller.start(worded.status, (_JSON, *worded.headers, *attempts_headers(progress.trail)))
             await caller.end(worded.body)
         except CallerGoneError:
             return
