@@ -90,12 +90,13 @@ class Attempts:
             except FaultError as error:
                 fault = error.fault
                 continue
-            if planned.is_retry:
-                budget.give_back()
+            budget.answered(self._clock_s(), by_retry=planned.is_retry)
             return opened
         if fault is None:
             message = "No time was left to ask a provider. Try again later."
             fault = Fault(kind=FaultKind.PROVIDER_TIMEOUT, source="gateway", message=message)
+        if fault.from_provider:
+            budget.failed(self._clock_s())
         if plan.denied:
             self._notices.retry_denied(admitted.resolved.label)
         raise FaultError(fault)

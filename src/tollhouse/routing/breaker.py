@@ -117,6 +117,12 @@ class CircuitBreaker:
             self._probing = False
             self._due_s = now_s + self._rules.probe_after_s
 
+    def broke_off(self, now_s: float) -> None:
+        """What had `succeeded` did not come to its end: that call was an error after all."""
+        self._errors.add(1.0, now_s)
+        if self._due_s is None and self._is_too_much(now_s):
+            self._due_s = now_s + self._rules.probe_after_s
+
     def abandoned(self) -> None:
         """The probe ended without an outcome: another one may go."""
         self._probing = False

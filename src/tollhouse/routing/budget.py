@@ -6,8 +6,8 @@ import msgspec
 class BudgetRules(msgspec.Struct, frozen=True, kw_only=True):
     """What a call pays in, what there is at the start and at most, and what time adds by the second, all in retries.
 
-    When everything is down, calls make `1 + per_call` attempts each in the long run, and a few more by `per_s`: that
-    is for gateways with so few calls that they never pay in for one retry.
+    When everything is down, calls make at most `1 + per_call` attempts each in the long run. Time adds only while the
+    last call was answered: that is for gateways with so few calls that they hardly pay in for one retry.
     """
 
     per_call: float = 0.2
@@ -26,10 +26,12 @@ class RetryBudget:
         self._rules = rules
         self._left = rules.start
         self._at_s = now_s
+        self._answered = True
 
     def left(self, now_s: float) -> float:
         """How many retries there are now."""
-        self._left = min(self._rules.most, self._left + max(0.0, now_s - self._at_s) * self._rules.per_s)
+        if self._answered:
+            self._left = min(self._rules.most, self._left + max(0.0, now_s - self._at_s) * self._rules.per_s)
         self._at_s = max(now_s, self._at_s)
         return self._left
 
@@ -49,6 +51,14 @@ class RetryBudget:
         self._left -= 1.0
         return True
 
-    def give_back(self) -> None:
-        """The retry has succeeded: it was no part of a storm."""
-        self._left = min(self._rules.most, self._left + 1.0)
+    def answered(self, now_s: float, *, by_retry: bool) -> None:
+        """A call has been answered. A retry that did it is given back: it was no part of a storm."""
+        self.left(now_s)
+        self._answered = True
+        if by_retry:
+            self._left = min(self._rules.most, self._left + 1.0)
+
+    def failed(self, now_s: float) -> None:
+        """A call has failed for good."""
+        self.left(now_s)
+        self._answered = False

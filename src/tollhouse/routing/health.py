@@ -169,7 +169,7 @@ class Health:
         if not self._rules.enabled:
             return
         record = self._record(choice)
-        record.breaker.failed(now_s)
+        record.breaker.broke_off(now_s)
         self._tell(choice, record, now_s)
 
     def abandoned(self, choice: Choice) -> None:
