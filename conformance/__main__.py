@@ -46,7 +46,7 @@ def main() -> int:
 
 def _run(python: Path, folder: Path, fault: str, every: int, kept: Path | None) -> bool:
     """Whether a run with this fault passed."""
-    asked = Asked(recordings=_asked(folder, every), fault=fault, whole=every == 1)
+    asked = Asked(recordings=recordings_in(folder, every), fault=fault, whole=every == 1)
     extra = ["--every", str(every), *(["--fault", fault] if fault else [])]
     with tempfile.TemporaryDirectory() as scratch:
         report = (kept or Path(scratch) / "findings.json").resolve()
@@ -69,7 +69,7 @@ def _is_readable(python: Path, folder: Path, replay: str, recording: str, report
     """Whether the SDK reads the recording as it comes."""
     _check(python, folder, ["identity", "--replay", replay, "--id", recording], report)
     findings = json.loads(report.read_text()).get(recording, [])
-    return all(kind not in ("sdk", "crash") for kind, _ in findings)
+    return all(kind not in ("sdk", "raw", "crash") for kind, _ in findings)
 
 
 def _environment() -> Path:
@@ -145,7 +145,7 @@ def _check(python: Path, folder: Path, how: Sequence[str], report: Path) -> None
     subprocess.run([*command, "--json", str(report)], check=False, stdout=subprocess.DEVNULL)
 
 
-def _asked(folder: Path, every: int) -> list[str]:
+def recordings_in(folder: Path, every: int) -> list[str]:
     """The recordings that the oracle takes, by the same rules."""
     asked: list[str] = []
     for path in sorted((folder / "exchanges").glob("*.json")):

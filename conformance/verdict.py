@@ -147,7 +147,7 @@ def _count(verdict: Verdict, pair: Pair, found: Sequence[Finding], known: Mappin
     if kind == "cross" and not (told and cause is not None and cause.contract):
         verdict.free += 1
     if told and cause is None:
-        verdict.problems.append(f"not among the known cases: {name(pair)}: {told[0]}")
+        verdict.problems.append(f"not among the known cases: {name(pair)}: {told[0].splitlines()[0][:200]}")
 
 
 def _find_stale(verdict: Verdict, asked: Asked, known: Mapping[Pair, Cause], judged: set[Pair]) -> None:

@@ -43,7 +43,7 @@ from tollhouse.relay.attempts import AttemptLimits, Attempts, Notices
 from tollhouse.relay.budget import Budget
 from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
-from tollhouse.relay.relay import Relay
+from tollhouse.relay.relay import Pace, Relay
 from tollhouse.relay.settling import Settling
 from tollhouse.relay.stages import Surroundings
 from tollhouse.relay.upkeep import MoneyUpkeep, Upkeep
@@ -188,9 +188,14 @@ def _join(
         around,
         Notices(money.metrics.providers.retry_denied, lambda: datetime.now(UTC)),
     )
-    relay = Relay(admission, attempts, money.closing, log, clock_s)
+    pace = Pace(clock_s=clock_s, comment_after_s=settings.stream_comment_s)
+    relay = Relay(admission, attempts, money.closing, log, pace)
     door = Door(
-        dialects=(HppRouter(), HyperInfer(), VoltageGpu()),
+        dialects=(
+            HppRouter(strict_schema=settings.strict_schema),
+            HyperInfer(strict_schema=settings.strict_schema),
+            VoltageGpu(strict_schema=settings.strict_schema),
+        ),
         authenticate=authenticator.authenticate,
         handle=relay.handle,
         catalog=snapshot,

@@ -35,10 +35,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     The environment beats the file, a command-line flag beats both. `catalog` None means the catalogue that is
     shipped. `demo` gives an empty data folder a workspace to try, and lets the simulator stand in for providers
     that are not configured. `cors_origins` empty turns CORS off. `trusted_proxies` are networks whose X-Forwarded-*
-    headers count. `on_loss` says what to do with a request that the provider's format cannot say in full. `admission`
-    says when a call may be forwarded: while the most that it can cost fits (bound), or while no balance is used up
-    (positive). `settle` says whether the last byte of an answer waits until its charge is on disk (durable) or not
-    (async).
+    headers count. `strict_schema` refuses what the published documents do not allow. `on_loss` says what to do with a
+    request that the provider's format cannot say in full. `admission` says when a call may be forwarded: while the most
+    that it can cost fits (bound), or while no balance is used up (positive). `settle` says whether the last byte of an
+    answer waits until its charge is on disk (durable) or not (async).
     """
 
     data_dir: Folder = Path("data")
@@ -69,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_body_bytes: Size = 50 * 1000 * 1000
     max_bodies_bytes: Size = 512 * 1000 * 1000
     max_connections: Count = 10_000
+    strict_schema: Annotated[bool, msgspec.Meta(description="true or false")] = False
     on_loss: Annotated[Literal["report", "reject"], msgspec.Meta(description="report or reject")] = "report"
     admission: Annotated[Literal["bound", "positive"], msgspec.Meta(description="bound or positive")] = "bound"
     settle: Annotated[Literal["durable", "async"], msgspec.Meta(description="durable or async")] = "durable"
@@ -82,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     breaker_ejected_percent: Annotated[int, msgspec.Meta(ge=0, le=100, description="a whole number from 0 to 100")] = 75
     key_probe_s: Seconds = 300.0
     retry_percent: Annotated[int, msgspec.Meta(ge=0, le=1000, description="a whole number from 0 to 1000")] = 20
+    stream_comment_s: Seconds = 15.0
 
 
 _LISTS = frozenset({"cors_origins", "trusted_proxies"})

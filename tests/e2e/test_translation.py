@@ -1,7 +1,8 @@
 """Any format in, any format out: the nine pairs through a whole gateway, and what a translation loses."""
 
 import json
-from collections.abc import Iterator
+import urllib.parse
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ providers:
   - {{id: chat, format: openai_chat, base_url: '{simulator}/v1', api_key: chat-secret-canary}}
   - {{id: responses, format: openai_responses, base_url: '{simulator}/v1', api_key: responses-secret-canary}}
   - {{id: messages, format: anthropic_messages, base_url: '{simulator}/v1', api_key: messages-secret-canary}}
+  - {{id: plain, format: openai_chat, base_url: '{simulator}/v1', api_key: none, quirks: {{custom_tools: false}}}}
 models:
 """
 MODEL = """
@@ -25,6 +27,10 @@ MODEL = """
     pricing: {{{{prompt: 1, completion: 10, cached_prompt: 0.1}}}}
     deployments: [{deployments}]
 """
+COUNTED = """
+  - {{slug: exact, creator: simulator, free: true, tokenizer: o200k_base, deployments: [{{provider: chat, model: m}}]}}
+  - {{slug: rough, creator: simulator, free: true, deployments: [{{provider: responses, model: m}}]}}
+"""
 FORMATS = ("chat", "responses", "messages")
 PATHS = {"chat": HYPERINFER.chat, "responses": "/api/v1/responses", "messages": "/api/v1/messages"}
 BOTH = "{{provider: messages, model: '*'}}, {{provider: chat, model: '*', order: 1}}"
@@ -33,7 +39,7 @@ BOTH = "{{provider: messages, model: '*'}}, {{provider: chat, model: '*', order:
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     catalog = CATALOG + "".join(
-        MODEL.format(slug=name, deployments=f"{{{{provider: {name}, model: '*'}}}}") for name in FORMATS
+        MODEL.format(slug=name, deployments=f"{{{{provider: {name}, model: '*'}}}}") for name in (*FORMATS, "plain")
     )
     catalog += MODEL.format(slug="both", deployments=BOTH)
     running = RunningGateway(tmp_path_factory.mktemp("three"), catalog=catalog)
@@ -133,6 +139,72 @@ def test_a_tool_call_goes_through_every_pair(three: RunningGateway, caller: str,
     assert '"city"' in names or '\\"city\\"' in names
 
 
+@pytest.mark.parametrize(
+    ("caller", "upstream"), [("chat", "messages"), ("responses", "messages"), ("responses", "plain")]
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_tool_of_free_text_is_a_function_to_providers_that_know_no_other(
+    three: RunningGateway, caller: str, upstream: str, stream: bool
+) -> None:
+    grammar = {"type": "grammar", "syntax": "lark", "definition": "start: PATCH"}
+    patch: dict[str, Any] = {"name": "patch", "description": "Changes files."}
+    text = '*** Begin "Patch"\n'
+    said: list[dict[str, Any]] = [{"role": "user", "content": "Hello!"}]
+    if caller == "chat":
+        tool: dict[str, Any] = {"type": "custom", "custom": {**patch, "format": grammar}}
+        choice: dict[str, Any] = {"type": "custom", "custom": {"name": "patch"}}
+        called = {"id": "call_1", "type": "custom", "custom": {"name": "patch", "input": text}}
+        said.append({"role": "assistant", "content": None, "tool_calls": [called]})
+        said.append({"role": "tool", "tool_call_id": "call_1", "content": "done"})
+    else:
+        tool = {"type": "custom", **patch, "format": grammar}
+        choice = {"type": "custom", "name": "patch"}
+        said.append({"type": "custom_tool_call", "call_id": "call_1", "name": "patch", "input": text})
+        said.append({"type": "custom_tool_call_output", "call_id": "call_1", "output": "done"})
+    asked = {"input" if caller == "responses" else "messages": said, "tools": [tool], "tool_choice": choice}
+    arguments = urllib.parse.quote(json.dumps({"input": text}), safe="")
+    reply = call(three, caller, f"{upstream}/script/call=patch/args={arguments}", stream=stream, **asked)
+    assert reply.status == 200, reply.body
+    sent = three.last_body()
+    schema = {
+        "type": "object",
+        "properties": {"input": {"type": "string", "description": "Text of this grammar:\nstart: PATCH"}},
+        "required": ["input"],
+    }
+    if upstream == "messages":
+        assert sent["tools"] == [{**patch, "input_schema": schema}]
+        assert sent["tool_choice"] == {"type": "tool", "name": "patch"}
+        assert sent["messages"][1]["content"][0]["input"] == {"input": text}
+        assert sent["messages"][2]["content"][0]["type"] == "tool_result"
+    else:
+        assert sent["tools"] == [{"type": "function", "function": {**patch, "parameters": schema}}]
+        assert sent["tool_choice"] == {"type": "function", "function": {"name": "patch"}}
+        (before,) = sent["messages"][1]["tool_calls"]
+        assert json.loads(before["function"]["arguments"]) == {"input": text}
+    assert custom_call(caller, reply, stream=stream) == ("patch", text)
+    assert "tools[0]" in three.record(reply.request_id).losses
+
+
+def custom_call(caller: str, reply: Reply, *, stream: bool) -> tuple[str, str]:
+    """Name and text of the one custom call of an answer."""
+    if caller == "responses":
+        body = events_of(reply)[-1]["response"] if stream else reply.json()
+        (item,) = [item for item in body["output"] if item["type"].endswith("_call")]
+        assert item["type"] == "custom_tool_call"
+        if stream:
+            deltas = [e["delta"] for e in events_of(reply) if e["type"] == "response.custom_tool_call_input.delta"]
+            assert "".join(deltas) == item["input"]
+        return item["name"], item["input"]
+    if stream:
+        choices = [choice for event in events_of(reply) for choice in event["choices"]]
+        assert choices[-1]["finish_reason"] == "tool_calls"
+        calls = [each["custom"] for choice in choices for each in choice["delta"].get("tool_calls", ())]
+        return calls[0]["name"], "".join(each["input"] for each in calls)
+    (whole,) = reply.json()["choices"][0]["message"]["tool_calls"]
+    assert whole["type"] == "custom"
+    return whole["custom"]["name"], whole["custom"]["input"]
+
+
 @pytest.mark.parametrize("upstream", ["responses", "messages"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_other_apis_reach_models_of_other_formats(three: RunningGateway, upstream: str, stream: bool) -> None:
@@ -209,6 +281,27 @@ def test_tokens_are_counted_for_every_upstream(three: RunningGateway) -> None:
         reply = ask(three, "POST", "/api/v1/messages/count_tokens", auth, asked)
         assert reply.status == 200, reply.body
         assert reply.json()["input_tokens"] > 0
+
+
+@pytest.mark.fault(13, 14)
+def test_a_prompt_is_counted_in_the_models_own_encoding(start_gateway: Callable[..., RunningGateway]) -> None:
+    running = start_gateway(catalog=CATALOG + COUNTED)
+    auth = {"x-api-key": running.key()}
+
+    def counted(model: str, text: str) -> int:
+        asked = {"model": model, "messages": [{"role": "user", "content": text}]}
+        reply = ask(running, "POST", "/api/v1/messages/count_tokens", auth, asked)
+        assert reply.status == 200, reply.body
+        return reply.json()["input_tokens"]
+
+    before = len(running.arrivals())
+    words = "the clerk counts each cart " * 100
+    assert counted("exact", words) - counted("exact", "x") == pytest.approx(500, abs=5)
+    assert counted("rough", words) - counted("rough", "x") == pytest.approx(len(words) / 3, abs=5)
+    assert counted("exact", "<|endoftext|>" * 10) > 50
+    # Long text is counted on a thread, in time that no caller can stretch.
+    assert counted("exact", "a" * 1_000_000) > 100_000
+    assert len(running.arrivals()) == before
 
 
 def test_the_provider_gets_its_own_key_in_its_own_way(three: RunningGateway) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from tollhouse.tokens.encodings import BYTES
 from tollhouse.wire.quirks import Quirks
 
 _REST_OF_NAME = re.compile(r"[!-~]{1,1024}", re.ASCII)
@@ -153,9 +154,9 @@ class Fallbacks(msgspec.Struct, frozen=True, kw_only=True):
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """One model that callers can name. A wildcard (`slug` ends in `*`) hands the rest of the name on to its
     deployments' `*` and is never listed. `demo` marks a model that the simulator answers in place of a provider that
-    is not configured. `context_length` and `max_output_tokens` are in tokens, 0 where unknown.
-    `strategy` orders its deployments; `sticky` keeps a conversation where it was, among deployments that the strategy
-    holds for equal."""
+    is not configured. `context_length` and `max_output_tokens` are in tokens, 0 where unknown. `tokenizer` names the
+    encoding (`tokens/encodings.py`) in which prompts are counted where the provider does not. `strategy` orders its
+    deployments; `sticky` keeps a conversation where it was, among deployments that the strategy holds for equal."""
 
     slug: str
     name: str
@@ -177,6 +178,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     strategy: Strategy = "weighted"
     sticky: bool = True
     fallbacks: Fallbacks = Fallbacks()
+    tokenizer: str = BYTES
 
     @property
     def is_wildcard(self) -> bool:

@@ -10,6 +10,7 @@ from tollhouse.catalog.entries import Benchmark, Creator, Fallbacks, Model, Pric
 from tollhouse.catalog.fields import Fields
 from tollhouse.catalog.prices import read_price
 from tollhouse.catalog.problems import did_you_mean
+from tollhouse.tokens.encodings import BYTES, NAMES
 
 FEATURES = ("tools", "vision", "json_mode", "reasoning", "streaming", "prompt_caching")
 
@@ -75,6 +76,7 @@ def read_model(fields: Fields, creators: dict[str, Creator]) -> ModelDraft:
         datacenter_locations=fields.texts("datacenter_locations"),
         benchmarks=_read_benchmarks(fields),
         hugging_face_id=fields.text("hugging_face_id") or None,
+        tokenizer=fields.choice("tokenizer", sorted(NAMES), BYTES),
         unpriced_allowed=fields.choice("unpriced", ("refuse", "allow"), "refuse") == "allow",
         strategy=cast("Strategy", fields.choice("strategy", get_args(Strategy), "weighted")),
         sticky=fields.flag("sticky", default=True),

@@ -16,6 +16,7 @@ from tollhouse.relay.stages import Asking, Stages, Surroundings
 from tollhouse.routing.budget import BudgetRules, RetryBudget
 from tollhouse.routing.health import Choice
 from tollhouse.routing.plan import Plan, PlanLimits, PlannedAttempt
+from tollhouse.tokens.bounds import likely_prompt_tokens
 from tollhouse.upstream.auth import authorization
 from tollhouse.upstream.client import Upstream, UpstreamAnswer, UpstreamRequest
 from tollhouse.wire.format import AnswerPolicy, WireFormat
@@ -75,14 +76,19 @@ class Attempts:
         self._clock_s = around.clock_s
         self._budgets: dict[str, RetryBudget] = {}
 
-    async def open(self, admitted: Admitted, policy: AnswerPolicy, trail: list[Attempt]) -> Opened:
-        """The first answer that begins well. Raises FaultError with the last fault when the plan ends without one."""
+    async def open(
+        self, admitted: Admitted, policy: AnswerPolicy, trail: list[Attempt], told: Callable[[], bool]
+    ) -> Opened:
+        """The first answer that begins well. Raises FaultError with the last fault when the plan ends without one.
+
+        From the moment at which `told` says that the caller knows which model answers, no other one does.
+        """
         asked = admitted.call.headers.get(_ON_LOSS_HEADER, "").strip().lower()
         on_loss: OnLoss = "reject" if asked == "reject" else self._limits.on_loss
         stages = Stages(admitted, policy, on_loss, self._around)
         budget = self._budget(admitted.resolved.label)
         limits = PlanLimits(attempts=self._limits.attempts, deadline_s=admitted.call.started_s + self._limits.budget_s)
-        plan = Plan(stages.stages(), self._health, budget, limits, self._around.chance)
+        plan = Plan(stages.stages(told), self._health, budget, limits, self._around.chance)
         fault: Fault | None = None
         while (planned := plan.next(fault, self._clock_s())) is not None:
             try:
@@ -237,7 +243,9 @@ def _open(asking: Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
         id=policy.answer_id or call.request_id,
         created=call.started_at_ms // 1000,
         creator=admitted.resolved.model.creator.slug,
+        custom_tools=outgoing.custom_tools(deployment),
         losses=losses,
+        input_tokens=likely_prompt_tokens(call.body) if admitted.scan.peek.stream else 0,
     )
     source = outgoing.format_of(deployment)
     return open_translation(source, admitted.format, policy, admitted.scan.peek, made), losses

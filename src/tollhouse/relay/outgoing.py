@@ -10,8 +10,10 @@ from tollhouse.ir.fault import invalid_request
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest
 from tollhouse.relay.admission import Admitted
+from tollhouse.wire.custom_tools import asked_as_functions, names_of
 from tollhouse.wire.envelope import may_hold_envelope, request_taken_back
 from tollhouse.wire.format import WireFormat
+from tollhouse.wire.quirks import Quirks
 
 OnLoss = Literal["report", "reject"]
 
@@ -31,7 +33,7 @@ class Outgoing:
         self._on_loss = on_loss
         self._sealed = may_hold_envelope(admitted.call.body)
         self._request: ChatRequest | None = None
-        self._encoded: dict[tuple[str, str], tuple[bytes, tuple[Loss, ...]]] = {}
+        self._encoded: dict[tuple[str, str, Quirks], tuple[bytes, tuple[Loss, ...]]] = {}
 
     def format_of(self, deployment: Deployment) -> WireFormat:
         """The format that the deployment speaks."""
@@ -46,6 +48,10 @@ class Outgoing:
         if not self._sealed and not self.is_translated(deployment):
             return ()
         return self._translated(deployment)[1]
+
+    def custom_tools(self, deployment: Deployment) -> frozenset[str]:
+        """Names of the caller's custom tools that the deployment knows as functions."""
+        return names_of(self._decoded()) if self._has_functions_only(deployment) else frozenset()
 
     def order(self, deployments: Sequence[Deployment]) -> list[Deployment]:
         """The deployments to ask, those that lose nothing first; among equals the order stays.
@@ -89,21 +95,32 @@ class Outgoing:
 
     def _translated(self, deployment: Deployment) -> tuple[bytes, tuple[Loss, ...]]:
         """The request in the deployment's format, and what was lost on the way there; encoded once."""
-        name = deployment.provider.format
+        name, quirks = deployment.provider.format, deployment.quirks
         upstream_model = self._admitted.resolved.upstream_model(deployment)
-        known = self._encoded.get((name, upstream_model))
+        functions_only = self._has_functions_only(deployment)
+        known = self._encoded.get((name, upstream_model, quirks))
         if known is not None:
             return known
-        if self._request is None:
-            self._request = self._admitted.format.decode_request(self._admitted.scan)
         losses: list[Loss] = []
         model = self._admitted.resolved.model
-        request = request_taken_back(self._request, model.creator.slug, name, losses)
+        request = request_taken_back(self._decoded(), model.creator.slug, name, losses)
+        if functions_only:
+            request = asked_as_functions(request, losses)
         target = self._formats[name]
         limit = self._admitted.injected_limit or request.output_limit
         if limit is None and target.needs_output_limit:
             limit = model.max_output_tokens or None
         request = msgspec.structs.replace(request, model=upstream_model, output_limit=limit)
-        encoded = target.encode_request(request, losses), tuple(losses)
-        self._encoded[name, upstream_model] = encoded
+        encoded = target.encode_request(request, losses, quirks), tuple(losses)
+        self._encoded[name, upstream_model, quirks] = encoded
         return encoded
+
+    def _decoded(self) -> ChatRequest:
+        if self._request is None:
+            self._request = self._admitted.format.decode_request(self._admitted.scan)
+        return self._request
+
+    def _has_functions_only(self, deployment: Deployment) -> bool:
+        """Whether custom tools go as functions; callers of the provider's own format say what they mean."""
+        custom = self.format_of(deployment).custom_tools and deployment.quirks.custom_tools
+        return self.is_translated(deployment) and not custom

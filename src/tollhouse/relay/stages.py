@@ -59,13 +59,16 @@ class Stages:
                 losses[0].path,
             )
 
-    def stages(self) -> list[Stage]:
-        """For a plan. Asking the first one for its routes raises FaultError (invalid_request) when no deployment of
-        the model can be asked for what the request says."""
+    def stages(self, told: Callable[[], bool]) -> list[Stage]:
+        """For a plan; once the caller was `told` which model answers, the others have nobody to ask.
+
+        Asking the first one for its routes raises FaultError (invalid_request) when no deployment of the model can be
+        asked for what the request says.
+        """
         candidates = self._admitted.candidates
         found = [Stage(frozenset(), lambda: self._routes(self.asking(0)))]
         for number, candidate in enumerate(candidates.others, 1):
-            found.append(Stage(candidate.reasons, self._later(number)))
+            found.append(Stage(candidate.reasons, self._later(number, told)))
         return found
 
     def asking(self, stage: int) -> Asking:
@@ -84,8 +87,10 @@ class Stages:
         policy = call.voice.policy(call.request_id, resolved.slug, named.peek)
         return Asking(admitted, Outgoing(admitted, self._around.formats, self._on_loss), policy)
 
-    def _later(self, stage: int) -> Callable[[], Sequence[Route]]:
+    def _later(self, stage: int, told: Callable[[], bool]) -> Callable[[], Sequence[Route]]:
         def routes() -> Sequence[Route]:
+            if told():
+                return ()
             try:
                 return self._routes(self.asking(stage))
             except FaultError:

@@ -7,7 +7,7 @@ import urllib.parse
 import msgspec
 
 from tollhouse.ir.loss import Loss
-from tollhouse.ir.parts import ReasoningOrigin, ReasoningPart
+from tollhouse.ir.parts import Part, ReasoningOrigin, ReasoningPart
 from tollhouse.ir.request import ChatRequest, Message
 from tollhouse.ir.response import ChatResponse
 
@@ -98,19 +98,30 @@ def request_taken_back(request: ChatRequest, creator: str, target: str, losses: 
 def _message_taken_back(message: Message, creator: str, target: str, losses: list[Loss], path: str) -> Message:
     if not any(isinstance(part, ReasoningPart) and part.opaque is not None for part in message.parts):
         return message
-    parts = tuple(
-        _taken_back(part, creator, target, losses, f"{path}.parts[{number}]")
-        if isinstance(part, ReasoningPart)
-        else part
-        for number, part in enumerate(message.parts)
-    )
-    return msgspec.structs.replace(message, parts=parts)
+    parts: list[Part] = []
+    for number, part in enumerate(message.parts):
+        if not isinstance(part, ReasoningPart) or part.opaque is None:
+            parts.append(part)
+            continue
+        taken = _taken_back(part, creator, target, losses, f"{path}.parts[{number}]")
+        if taken.opaque is not None and taken.opaque != part.opaque:
+            taken = _with_paragraphs(taken, parts)
+        parts.append(taken)
+    return msgspec.structs.replace(message, parts=tuple(parts))
+
+
+def _with_paragraphs(last: ReasoningPart, before: list[Part]) -> ReasoningPart:
+    """`last` with the text of unsigned reasoning right before it, taken from there: a summary of several paragraphs
+    is handed out as several blocks, of which the last has the envelope."""
+    texts = [last.text] if last.text else []
+    while before and isinstance(one := before[-1], ReasoningPart) and one == ReasoningPart(text=one.text):
+        texts.insert(0, one.text)
+        before.pop()
+    return msgspec.structs.replace(last, text="\n\n".join(texts))
 
 
 def _taken_back(part: ReasoningPart, creator: str, target: str, losses: list[Loss], path: str) -> ReasoningPart:
-    if part.opaque is None:
-        return part
-    opened = unwrap(part.opaque)
+    opened = None if part.opaque is None else unwrap(part.opaque)
     if opened is None:
         return part
     payload, origin = opened

@@ -7,6 +7,7 @@ from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.parts import ReasoningOrigin
 from tollhouse.ir.usage import Usage
+from tollhouse.wire.custom_tools import CustomCalls, answered_as_custom
 from tollhouse.wire.envelope import answer_handed_out, wrap
 from tollhouse.wire.format import Answered, AnswerPolicy, Peek, WireFormat
 from tollhouse.wire.pipe import Pipe
@@ -16,13 +17,16 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
     """What an answer has of its own once it is translated: an id, a creation time (Unix seconds) for providers that
-    tell none, and the creator of the model, who alone can read its sealed reasoning. What cannot be carried over is
-    added to `losses`."""
+    tell none, the creator of the model, who alone can read its sealed reasoning, and the names of the caller's custom
+    tools that the provider knows as functions. `input_tokens` is about what the prompt has, for a format that says so
+    before the provider does. What cannot be carried over is added to `losses`."""
 
     id: str
     created: int
     creator: str
+    custom_tools: frozenset[str] = frozenset()
     losses: list[Loss]
+    input_tokens: int = 0
 
 
 class _Translated:
@@ -66,7 +70,8 @@ class StreamTranslation(_Translated):
     def __init__(self, source: WireFormat, target: WireFormat, policy: AnswerPolicy, peek: Peek, made: Made) -> None:
         super().__init__(target, policy, peek, made)
         self._decoder = source.stream_decoder()
-        self._encoder = target.stream_encoder(made.losses)
+        self._encoder = target.stream_encoder(made.losses, made.input_tokens)
+        self._custom_calls = CustomCalls(made.custom_tools)
 
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller. Raises FaultError on an error frame, garbled or oversized input."""
@@ -78,7 +83,7 @@ class StreamTranslation(_Translated):
         return self._inner.feed(rest) + self._inner.close()
 
     def _encoded(self, events: list[StreamEvent]) -> bytes:
-        return b"".join([self._encoder.feed(self._adapted(event)) for event in events])
+        return b"".join([self._encoder.feed(self._adapted(event)) for event in self._custom_calls.adapted(events)])
 
     def _adapted(self, event: StreamEvent) -> StreamEvent:
         if isinstance(event, AnswerStart):
@@ -115,6 +120,7 @@ class BodyTranslation(_Translated):
         answer = self._source.decode_response(b"".join(self._parts))
         self._parts.clear()
         self.usage = answer.usage
+        answer = answered_as_custom(answer, self._made.custom_tools)
         answer = answer_handed_out(answer, self._made.creator, self._target.name)
         answer = msgspec.structs.replace(answer, id=self._made.id, created=answer.created or self._made.created)
         self._inner.feed(self._target.encode_response(answer, self._made.losses))

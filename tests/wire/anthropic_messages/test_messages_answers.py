@@ -85,7 +85,8 @@ def test_an_answer_of_another_format() -> None:
     )
     cited = {"type": "web_search_result_location", "url": "u", "title": "t", "cited_text": "", "encrypted_index": ""}
     assert body["content"] == [
-        {"type": "thinking", "thinking": "one\n\ntwo", "signature": ""},
+        {"type": "thinking", "thinking": "one", "signature": ""},
+        {"type": "thinking", "thinking": "two", "signature": ""},
         {"type": "text", "text": "So.", "citations": [cited]},
         {"type": "text", "text": "No."},
         {"type": "tool_use", "id": "functions.f:0", "name": "f", "input": {}},

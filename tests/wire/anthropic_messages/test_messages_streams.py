@@ -26,9 +26,12 @@ from tollhouse.ir.events import (
 from tollhouse.ir.fault import FaultError, FaultKind
 from tollhouse.ir.fold import Fold, fold
 from tollhouse.ir.loss import Loss
-from tollhouse.ir.parts import ReasoningOrigin, TextPart
-from tollhouse.ir.response import ChatResponse, Finish, FinishReason
+from tollhouse.ir.parts import ReasoningOrigin, ReasoningPart, TextPart
+from tollhouse.ir.response import ChatResponse, Choice, Finish, FinishReason
 from tollhouse.ir.usage import Usage
+from tollhouse.wire.anthropic_messages.block_frames import event_frame
+from tollhouse.wire.anthropic_messages.names import NAME
+from tollhouse.wire.anthropic_messages.response import decode_response, encode_response
 from tollhouse.wire.anthropic_messages.stream_decode import MessagesStreamDecoder
 from tollhouse.wire.anthropic_messages.stream_encode import MessagesStreamEncoder
 
@@ -160,10 +163,35 @@ def test_reasoning_of_another_format_loses_its_payload_only() -> None:
     )
     assert [e["delta"] for e in events if e["type"] == "content_block_delta"] == [
         {"type": "thinking_delta", "thinking": "one"},
-        {"type": "thinking_delta", "thinking": "\n\ntwo"},
+        {"type": "thinking_delta", "thinking": "two"},
     ]
+    assert [e["index"] for e in events if e["type"] == "content_block_stop"] == [0, 1]
     assert "secret" not in str(events) + str(losses)
     assert [loss.path for loss in losses] == ["choices[0].parts[0].opaque", "choices[0].parts[1].opaque"]
+
+
+def test_each_paragraph_of_a_summary_is_a_block_and_the_last_is_signed() -> None:
+    own = ReasoningOrigin(format=NAME)
+    events, losses = encode(
+        ReasoningStart(index=0),
+        ReasoningDelta(index=0, text="", segment=0),
+        ReasoningDelta(index=0, text="one", segment=0),
+        ReasoningDelta(index=0, text="!", segment=0),
+        ReasoningDelta(index=0, text="two", segment=1),
+        ReasoningEnd(index=0, opaque="sealed", origin=own),
+        FINISHED,
+    )
+    assert losses == []
+    whole = ReasoningPart(summary=("one!", "", "two"), opaque="sealed", origin=own)
+    body = json.loads(encode_response(ChatResponse(choices=(Choice(parts=(whole,)),)), []))
+    assert body["content"] == [
+        {"type": "thinking", "thinking": "one!", "signature": ""},
+        {"type": "thinking", "thinking": "two", "signature": "sealed"},
+    ]
+    frames = b"".join(event_frame(event) for event in events)
+    decoder = MessagesStreamDecoder()
+    streamed = fold(decoder.feed(frames) + decoder.flush())
+    assert streamed.choices[0].parts == decode_response(json.dumps(body).encode()).choices[0].parts
 
 
 def test_the_first_frame_says_what_is_known_of_the_prompt() -> None:

@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
+
 from support.chat_grammar import check_chat_stream
 from tollhouse.ir.events import (
     AnswerExtend,
@@ -26,6 +29,7 @@ from tollhouse.ir.events import (
     ToolCallStart,
     UsageReport,
 )
+from tollhouse.ir.fold import fold
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.parts import (
     Citation,
@@ -35,10 +39,12 @@ from tollhouse.ir.parts import (
     ReasoningOrigin,
     ReasoningPart,
     RefusalPart,
+    TextPart,
     ToolCallPart,
 )
 from tollhouse.ir.response import Finish, FinishReason
 from tollhouse.ir.usage import Usage
+from tollhouse.wire.openai_chat.stream_decode import ChatStreamDecoder
 from tollhouse.wire.openai_chat.stream_encode import ChatStreamEncoder
 
 START = AnswerStart(id="a", model="m", created=7)
@@ -105,7 +111,7 @@ def test_tool_calls_are_numbered_on_their_own() -> None:
     ]
 
 
-def test_paragraphs_of_a_summary_are_set_apart() -> None:
+def test_paragraphs_of_a_summary_are_one_text_as_readers_put_it_together() -> None:
     deltas = _deltas(
         ReasoningStart(index=0),
         ReasoningDelta(index=0, text="one", segment=0),
@@ -113,7 +119,7 @@ def test_paragraphs_of_a_summary_are_set_apart() -> None:
         ReasoningDelta(index=0, text="two", segment=1),
         ReasoningEnd(index=0),
     )
-    assert [delta["reasoning"] for delta in deltas] == ["one", "!", "\n\ntwo"]
+    assert [delta["reasoning"] for delta in deltas] == ["one", "!", "two"]
 
 
 def test_reasoning_keeps_its_form_and_its_own_payload() -> None:
@@ -140,6 +146,25 @@ def test_reasoning_keeps_its_form_and_its_own_payload() -> None:
         {"reasoning_details": [{"type": "reasoning.encrypted", "data": "gAA", "index": 1}]},
         {"reasoning": "c"},
     ]
+
+
+def test_the_official_sdk_joins_citations_that_come_one_by_one() -> None:
+    encoder = ChatStreamEncoder()
+    cited = [TextCitation(index=0, citation=Citation(url=f"https://{n}.example")) for n in range(3)]
+    said = TextDelta(index=0, text="Hi")
+    events = [AnswerStart(id="a"), TextStart(index=0), said, *cited[:2], said, cited[2], TextEnd(index=0), STOP]
+    stream = b"".join(encoder.feed(event) for event in events) + encoder.flush()
+    state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
+    for frame in stream.decode().split("\n\n"):
+        if frame.startswith("data: {"):
+            state.handle_chunk(ChatCompletionChunk.model_validate_json(frame.removeprefix("data: ")))
+    message = state.current_completion_snapshot.choices[0].message.model_dump(exclude_unset=True)
+    assert [note["url_citation"]["url"] for note in message["annotations"]] == [
+        f"https://{n}.example" for n in range(3)
+    ]
+    decoder = ChatStreamDecoder()
+    (text,) = fold(decoder.feed(stream) + decoder.flush()).choices[0].parts
+    assert text == TextPart(text="HiHi", citations=tuple(one.citation for one in cited))
 
 
 def test_citations_count_from_the_start_of_the_content() -> None:

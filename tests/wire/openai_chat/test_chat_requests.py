@@ -337,7 +337,7 @@ def test_values_of_other_formats_are_spelt_in_this_one() -> None:
     assert image["image_url"]["url"] == "data:;base64,AAAA"
     assert refused["refusal"] == "No"
     assert refused["tool_calls"] == [{"id": "c", "type": "custom", "custom": {"name": "f", "input": "x"}}]
-    assert reasoned["reasoning"] == "one\n\ntwo"
+    assert reasoned["reasoning"] == "onetwo"
     assert body["tools"] == [{"type": "custom", "custom": {"name": "f", "description": "d"}}]
     assert body["tool_choice"] == {"type": "custom", "custom": {"name": "f"}}
     assert body["response_format"]["json_schema"] == {"name": "response", "schema": SCHEMA}

@@ -25,10 +25,13 @@ from tollhouse.wire.anthropic_messages.blocks import encode_answered
 from tollhouse.wire.anthropic_messages.citations import encode_citation
 from tollhouse.wire.anthropic_messages.names import NAME
 from tollhouse.wire.anthropic_messages.reasoning import own_opaque
-from tollhouse.wire.anthropic_messages.tools import free_input, is_json_object
+from tollhouse.wire.anthropic_messages.tools import is_json_object
+from tollhouse.wire.custom_tools import free_input
 from tollhouse.wire.fields import render
 from tollhouse.wire.framing import sse_frame
 from tollhouse.wire.leftovers import Losses
+
+_THINKING = {"type": "thinking", "thinking": "", "signature": ""}
 
 _Text = TextStart | TextDelta | TextCitation | TextEnd
 _Refusal = RefusalStart | RefusalDelta | RefusalEnd
@@ -67,7 +70,7 @@ class BlockFrames:
         self._is_open = False
         self._reasoning: ReasoningStart | None = None
         self._segment: int | None = None
-        self._thought = False
+        self._has_thought = False
         self._citations = 0
         self._call: ToolCallStart | None = None
         self._arguments: list[str] = []
@@ -152,16 +155,20 @@ class BlockFrames:
         path = f"choices[0].parts[{event.index}]"
         match event:
             case ReasoningStart():
-                self._reasoning, self._segment, self._thought = event, None, False
+                self._reasoning, self._segment, self._has_thought = event, None, False
                 if event.redacted:
                     return b""  # comes whole, with its data, at the end
-                block: dict[str, object] = {"type": "thinking", "thinking": "", "signature": ""}
+                block: dict[str, object] = dict(_THINKING)
                 self._losses.restore(block, event.extensions, path)
                 return self._start(block)
             case ReasoningDelta():
-                between = "\n\n" if self._thought and event.segment != self._segment else ""
-                self._segment, self._thought = event.segment, True
-                return self._delta("thinking_delta", thinking=between + event.text) if self._is_open else b""
+                if not self._is_open or not event.text:
+                    return b""
+                # Readers put thinking blocks together as they like: each paragraph is one.
+                apart = self._has_thought and event.segment != self._segment
+                self._segment, self._has_thought = event.segment, True
+                between = self.stop() + self._start(dict(_THINKING)) if apart else b""
+                return between + self._delta("thinking_delta", thinking=event.text)
             case ReasoningEnd():
                 opaque = own_opaque(event.opaque, event.origin, path, self._losses)
                 begun, self._reasoning = self._reasoning, None

@@ -1,5 +1,7 @@
 """Thinking and redacted thinking, in both directions: the opaque payload goes back to where it came from or nowhere."""
 
+import msgspec
+
 from tollhouse.ir.parts import ReasoningOrigin, ReasoningPart
 from tollhouse.wire.anthropic_messages.names import NAME, ORIGIN
 from tollhouse.wire.fields import Fields
@@ -44,11 +46,21 @@ def encode_reasoning(part: ReasoningPart, path: str, losses: Losses) -> dict[str
             return None
         block: dict[str, object] = {"type": "redacted_thinking", "data": opaque}
     else:
-        block = {"type": "thinking", "thinking": part.text or "\n\n".join(part.summary), "signature": opaque or ""}
+        block = {"type": "thinking", "thinking": part.text or "".join(part.summary), "signature": opaque or ""}
         if part.text:
             losses.drop(f"{path}.summary", part.summary)
     losses.restore(block, part.extensions, path)
     return block
+
+
+def paragraphs(part: ReasoningPart) -> list[ReasoningPart]:
+    """A summary as one part for each paragraph, the last with the payload: readers put blocks together as they like."""
+    texts = [text for text in part.summary if text]
+    if part.text or part.redacted or len(texts) < 2:
+        return [part]
+    first = msgspec.structs.replace(part, summary=(texts[0],), opaque=None, origin=None)
+    last = msgspec.structs.replace(part, summary=(texts[-1],), extensions={})
+    return [first, *(ReasoningPart(summary=(text,)) for text in texts[1:-1]), last]
 
 
 def own_opaque(opaque: str | None, origin: ReasoningOrigin | None, path: str, losses: Losses) -> str | None:

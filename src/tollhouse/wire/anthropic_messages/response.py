@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from tollhouse.ir.fault import FaultError
 from tollhouse.ir.loss import Loss
-from tollhouse.ir.parts import OpaquePart, Part, TextPart, ToolCallPart, ToolResultPart
+from tollhouse.ir.parts import OpaquePart, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from tollhouse.ir.plain import is_object
 from tollhouse.ir.response import ChatResponse, Choice, has_tool_calls
 from tollhouse.wire.anthropic_messages.blocks import decode_block, encode_answered
 from tollhouse.wire.anthropic_messages.fault import decode_stream_fault
 from tollhouse.wire.anthropic_messages.finish import decode_finish, encode_finish
 from tollhouse.wire.anthropic_messages.names import NAME
+from tollhouse.wire.anthropic_messages.reasoning import paragraphs
 from tollhouse.wire.anthropic_messages.usage import decode_usage, encode_usage, left_usage
 from tollhouse.wire.fields import Fields, parse_answer, render, unreadable_answer
 from tollhouse.wire.leftovers import Losses, kept
@@ -130,5 +131,9 @@ def usage_object(response: ChatResponse) -> dict[str, object]:
 
 
 def _encode_blocks(parts: Sequence[Part], losses: Losses) -> list[object]:
-    blocks = [encode_answered(part, f"choices[0].parts[{number}]", losses) for number, part in enumerate(parts)]
+    blocks = [
+        encode_answered(each, f"choices[0].parts[{number}]", losses)
+        for number, part in enumerate(parts)
+        for each in (paragraphs(part) if isinstance(part, ReasoningPart) else (part,))
+    ]
     return [block for block in blocks if block is not None]

@@ -10,7 +10,7 @@ from tollhouse.wire.anthropic_messages.fault import decode_stream_fault
 from tollhouse.wire.anthropic_messages.finish import tidy_reason
 from tollhouse.wire.anthropic_messages.patching import changed_usage, encoded, generated_bytes, object_decoder
 from tollhouse.wire.anthropic_messages.response import plain_usage
-from tollhouse.wire.anthropic_messages.usage import decode_usage, encode_usage, grown_usage
+from tollhouse.wire.anthropic_messages.usage import begun_usage, decode_usage, encode_usage, grown_usage
 from tollhouse.wire.fields import parse_answer
 from tollhouse.wire.format import Answered, AnswerPolicy
 from tollhouse.wire.framing import Frame, SseReader, sse_frame
@@ -152,7 +152,7 @@ class MessagesStreamPipe:
         if self._started or not is_object(message):
             raise _broken("The provider's stream has a message_start that makes no sense.")
         self._started = True
-        self._count(plain_usage(message))
+        self._count(begun_usage(plain_usage(message)))
         named = {"id": self._policy.answer_id, "model": self._policy.model}
         changes = {name: encoded(value) for name, value in named.items() if value is not None}
         if not changes:

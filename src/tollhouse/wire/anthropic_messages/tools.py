@@ -15,15 +15,11 @@ from tollhouse.wire.anthropic_messages.names import (
     present,
     request_id_of,
 )
+from tollhouse.wire.custom_tools import as_function, free_input
 from tollhouse.wire.fields import Fields, parse, render
 from tollhouse.wire.leftovers import Losses, kept
 
 _NO_PARAMETERS: dict[str, object] = {"type": "object", "properties": {}}
-_ONE_TEXT: dict[str, object] = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-}
 _MODES = {"auto": "auto", "none": "none", "any": "required", "tool": "tool"}
 
 
@@ -54,13 +50,14 @@ def encode_tools(tools: Sequence[ToolSpec], losses: Losses) -> list[object]:
     for number, tool in enumerate(tools):
         path = f"tools[{number}]"
         match tool:
-            case FunctionTool():
-                spec = present(name=tool.name, description=tool.description, input_schema=_schema(tool.parameters))
-                if tool.strict is not None:
-                    spec["strict"] = tool.strict
-            case CustomTool():
-                losses.note(path, f"{NAME} has no tools that take free text; sent as a function of one text")
-                spec = present(name=tool.name, description=tool.description, input_schema=_ONE_TEXT)
+            case FunctionTool() | CustomTool():
+                function = tool if isinstance(tool, FunctionTool) else as_function(tool)
+                if function is not tool:
+                    losses.note(path, f"{NAME} has no tools that take free text; sent as a function of one text")
+                schema = _schema(function.parameters)
+                spec = present(name=tool.name, description=tool.description, input_schema=schema)
+                if function.strict is not None:
+                    spec["strict"] = function.strict
             case ProviderTool():
                 if tool.format == NAME:
                     encoded.append(tool.value)
@@ -163,11 +160,6 @@ def _encode_input(call: ToolCallPart, path: str, losses: Losses) -> object:
         return msgspec.Raw(call.arguments.encode())
     losses.note(f"{path}.arguments", f"{NAME} takes a JSON object; sent as the text of one field")
     return free_input(call.arguments)
-
-
-def free_input(text: str) -> dict[str, object]:
-    """The input of a tool that takes free text, or of a call whose arguments are no JSON object."""
-    return {"input": text}
 
 
 def is_json_object(text: str) -> bool:

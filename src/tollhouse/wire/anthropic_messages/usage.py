@@ -32,6 +32,12 @@ def decode_usage(usage: Mapping[str, object]) -> Usage | None:
         return None
 
 
+def begun_usage(usage: Mapping[str, object]) -> dict[str, object]:
+    """The counters of message_start, without its output: that is what had been written by then, not the answer's. An
+    answer that is cut off later is charged by what was received."""
+    return {**usage, "output_tokens": 0} if "output_tokens" in usage else dict(usage)
+
+
 def grown_usage(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:
     """The counters of a stream so far, `old`, with a later report. Counters are cumulative; a later report may leave
     out the prompt, or say 0 for what it does not repeat (recorded 2025)."""

@@ -17,10 +17,11 @@ def decode_annotations(message: Fields) -> tuple[Citation, ...]:
 
 def _decode_annotation(value: dict[str, object]) -> Citation:
     fields = Fields(value)
+    fields.drop("index")  # of the fragment, in a stream
     cited = fields.child("url_citation") if fields.get("type") == "url_citation" else None
     url = None if cited is None else cited.text("url")
     if cited is None or url is None:
-        return Citation(extensions={NAME: value})
+        return Citation(extensions={NAME: {key: field for key, field in value.items() if key != "index"}})
     fields.drop("type")
     return Citation(
         url=url,
@@ -31,9 +32,9 @@ def _decode_annotation(value: dict[str, object]) -> Citation:
     )
 
 
-def encode_annotations(citations: Iterable[Citation], shift: int, path: str, losses: Losses) -> list[object]:
+def encode_annotations(citations: Iterable[Citation], shift: int, path: str, losses: Losses) -> list[dict[str, object]]:
     """The annotations that say `citations` of a text that begins at character `shift` of the content."""
-    annotations: list[object] = []
+    annotations: list[dict[str, object]] = []
     for number, citation in enumerate(citations):
         own = citation.extensions.get(NAME, {})
         if citation.url is None:

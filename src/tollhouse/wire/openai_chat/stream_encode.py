@@ -64,7 +64,7 @@ _ChoiceEvent = (
 class _Choice:
     """What has been emitted of one choice."""
 
-    __slots__ = ("calls", "chars", "details", "left", "paragraph", "reasoning", "text_at")
+    __slots__ = ("annotations", "calls", "chars", "details", "left", "reasoning", "text_at")
 
     def __init__(self) -> None:
         self.calls: dict[int, tuple[int, str]] = {}
@@ -72,11 +72,10 @@ class _Choice:
         self.reasoning: dict[int, ReasoningStart] = {}
         self.details: dict[int, int] = {}
         """Part index of reasoning to its place in `reasoning_details`."""
-        self.paragraph: dict[int, int | None] = {}
-        """Part index to the paragraph of a summary that is being written."""
         self.text_at: dict[int, int] = {}
         """Part index to where the part begins in the choice's text, in characters."""
         self.chars = 0
+        self.annotations = 0
         self.left: dict[str, object] = {}
 
 
@@ -180,7 +179,12 @@ class ChatStreamEncoder:
             case TextCitation():
                 shift = choice.text_at[event.index]
                 annotations = encode_annotations([event.citation], shift, _path(event), self._losses)
-                return self._frame(event.choice, {"annotations": annotations}) if annotations else b""
+                if not annotations:
+                    return b""
+                # The official SDK joins lists of a delta by the `index` of their members, and fails without one.
+                numbered = {"index": choice.annotations, **annotations[0]}
+                choice.annotations += 1
+                return self._frame(event.choice, {"annotations": [numbered]})
             case TextEnd():
                 return b""
         assert_never(event)
@@ -196,11 +200,9 @@ class ChatStreamEncoder:
                 choice.reasoning[event.index] = event
                 return b""
             case ReasoningDelta():
-                before = choice.paragraph.get(event.index, event.segment)
-                choice.paragraph[event.index] = event.segment
-                text = event.text if before == event.segment else f"\n\n{event.text}"
-                delta = self._reasoning_delta(choice.reasoning[event.index], text, choice)
-                return self._frame(event.choice, delta)
+                return self._frame(
+                    event.choice, self._reasoning_delta(choice.reasoning[event.index], event.text, choice)
+                )
             case ReasoningEnd():
                 start = choice.reasoning[event.index]
                 opaque = readable_opaque(event.opaque, event.origin, _path(event), self._losses)
