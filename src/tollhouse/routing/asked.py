@@ -93,10 +93,10 @@ def _read_provider(raw: msgspec.Raw | None) -> tuple[Preferences, tuple[Loss, ..
         members = _object_decoder.decode(raw)
         if not members:
             return NO_PREFERENCES, ()
-        prices = _prices_decoder.decode(members.pop("max_price", msgspec.Raw(b"null")))
+        prices = _read_prices(members.pop("max_price", None))
         given = msgspec.json.decode(msgspec.json.encode(members), type=_Provider)
     except msgspec.ValidationError as error:
-        _refuse(str(error))
+        _refuse(_PROVIDER, str(error))
     given.max_price = prices
     _refuse_promises(given, members)
     losses = tuple(
@@ -105,6 +105,13 @@ def _read_provider(raw: msgspec.Raw | None) -> tuple[Preferences, tuple[Loss, ..
         if name not in _KNOWN and bytes(value) not in (b"null", b"false")
     )
     return _preferences(given), losses
+
+
+def _read_prices(raw: msgspec.Raw | None) -> _MaxPrice | None:
+    try:
+        return None if raw is None else _prices_decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        _refuse(f"{_PROVIDER}.max_price", str(error))
 
 
 def _preferences(given: _Provider) -> Preferences:
@@ -139,7 +146,7 @@ def _refuse_promises(given: _Provider, members: Mapping[str, msgspec.Raw]) -> No
         )
 
 
-def _refuse(message: str) -> NoReturn:
+def _refuse(field: str, message: str) -> NoReturn:
     what, _, where = message.partition(_WHERE)
-    path = f"{_PROVIDER}{where.rstrip('`')}" if where else _PROVIDER
+    path = f"{field}{where.rstrip('`')}"
     raise invalid_request(f"'{path}' does not fit: {what[:1].lower()}{what[1:]}.", path) from None
