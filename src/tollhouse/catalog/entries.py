@@ -150,6 +150,14 @@ class Fallbacks(msgspec.Struct, frozen=True, kw_only=True):
     context_length: tuple[str, ...] = ()
     content_filter: tuple[str, ...] = ()
 
+    @property
+    def slugs(self) -> tuple[str, ...]:
+        """All of them, each once."""
+        return tuple(dict.fromkeys((*self.unavailable, *self.context_length, *self.content_filter)))
+
+
+NO_FALLBACKS = Fallbacks()
+
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """One model that callers can name. A wildcard (`slug` ends in `*`) hands the rest of the name on to its
@@ -177,7 +185,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     unpriced_allowed: bool = False
     strategy: Strategy = "weighted"
     sticky: bool = True
-    fallbacks: Fallbacks = Fallbacks()
+    fallbacks: Fallbacks = NO_FALLBACKS
     tokenizer: str = BYTES
 
     @property

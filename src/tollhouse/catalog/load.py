@@ -164,7 +164,7 @@ class _Drafts:
         prefixes = tuple(slug[:-1] for slug in self._models if slug.endswith("*"))
         for draft in self._models.values():
             fallbacks = draft.model.fallbacks
-            for slug in (*fallbacks.unavailable, *fallbacks.context_length, *fallbacks.content_filter):
+            for slug in fallbacks.slugs:
                 if names.get(slug) == draft.model.slug:
                     draft.fields.report(f"`{slug}` cannot stand in for itself", "fallbacks")
                 elif slug not in names and not slug.startswith(prefixes):

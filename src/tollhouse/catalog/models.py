@@ -6,7 +6,7 @@ from typing import cast, get_args
 
 import msgspec
 
-from tollhouse.catalog.entries import Benchmark, Creator, Fallbacks, Model, Price, Strategy
+from tollhouse.catalog.entries import NO_FALLBACKS, Benchmark, Creator, Fallbacks, Model, Price, Strategy
 from tollhouse.catalog.fields import Fields
 from tollhouse.catalog.prices import read_price
 from tollhouse.catalog.problems import did_you_mean
@@ -114,7 +114,7 @@ def _read_fallbacks(fields: Fields) -> Fallbacks:
     if isinstance(found, tuple):
         return Fallbacks(unavailable=found, context_length=found, content_filter=found)
     if found is None:
-        return Fallbacks()
+        return NO_FALLBACKS
     fallbacks = Fallbacks(
         unavailable=found.texts("unavailable"),
         context_length=found.texts("context_length"),

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from tollhouse.catalog.entries import Deployment, Model, Price, Resolved
+from tollhouse.catalog.entries import NO_FALLBACKS, Deployment, Model, Price, Resolved
 from tollhouse.ir.fault import FaultError, invalid_request
 from tollhouse.money.pricing import unpriced_feature
-from tollhouse.routing.asked import Asked
+from tollhouse.routing.asked import NOTHING_ASKED, Asked
 from tollhouse.routing.plan import Reason
 from tollhouse.wire.format import Scan
 
@@ -26,13 +26,13 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
 
     first: Resolved
     others: tuple[Candidate, ...] = ()
-    asked: Asked = Asked()
+    asked: Asked = NOTHING_ASKED
 
     @property
     def prices(self) -> tuple[Price, ...]:
         """Every price that the call can be charged by."""
         models = (self.first.model, *(one.resolved.model for one in self.others))
-        return tuple(dict.fromkeys(price for model in models for price in model_prices(model)))
+        return tuple(price for model in models for price in model_prices(model))
 
     @property
     def most_output_tokens(self) -> int:
@@ -70,13 +70,15 @@ def find_candidates(first: Resolved, asked: Asked, scan: Scan, resolve: Callable
     wrote is refused, one that the catalogue offers is passed over, as is a model without a price for something that
     the request asks for (refused with FaultError where it is the model that was asked for)."""
     _check_priced(first, scan)
+    fallbacks = first.model.fallbacks
+    if fallbacks is NO_FALLBACKS and asked is NOTHING_ASKED:
+        return Candidates(first=first)
     found: dict[str, Candidate] = {}
     for name in asked.models:
         resolved = resolve(name)
         _check_priced(resolved, scan)
         found.setdefault(resolved.slug, Candidate(resolved, _ALWAYS))
-    fallbacks = first.model.fallbacks
-    for name in dict.fromkeys((*fallbacks.unavailable, *fallbacks.context_length, *fallbacks.content_filter)):
+    for name in fallbacks.slugs:
         try:
             resolved = resolve(name)
             _check_priced(resolved, scan)

@@ -71,6 +71,11 @@ class CircuitBreaker:
         self._probing = False
 
     @property
+    def is_closed(self) -> bool:
+        """Whether everything may go."""
+        return self._due_s is None
+
+    @property
     def due_s(self) -> float:
         """When the next probe may go; 0 while the breaker is closed."""
         return self._due_s or 0.0

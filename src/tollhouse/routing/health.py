@@ -116,6 +116,8 @@ class Health:
     def choose(self, route: Route, now_s: float, spread: float = 0.0) -> Choice | None:
         """A key to ask with, the first of those that work counted from `spread` (0 to 1); None when none does."""
         deployment = route.deployment
+        if not deployment.provider.more_keys and self._standing_of(deployment, 0, now_s) is _Standing.READY:
+            return Choice(deployment)
         count = len(deployment.provider.keys)
         first = int(spread * count) % count
         keys = [(first + step) % count for step in range(count)]
@@ -181,6 +183,8 @@ class Health:
     def _answers(self, choice: Choice, record: _Record, now_s: float) -> None:
         record.breaker.succeeded(now_s)
         self._tell(choice, record, now_s)
+        if not self._refused:
+            return
         for scope in _scopes(choice.deployment, choice.key):
             if self._refused.pop(scope, None) is not None:
                 self._listener.key(*scope, dead=False)
@@ -219,6 +223,8 @@ class Health:
         record = self._records.get((deployment.name, key))
         if record is not None and record.cool_until_s > now_s:
             return _Standing.OUT
+        if not self._refused and (record is None or record.breaker.is_closed):
+            return _Standing.READY
         worst = _Standing.READY
         for breaker in self._breakers(deployment, key):
             state = breaker.state(now_s)
@@ -245,6 +251,8 @@ class Health:
         return record
 
     def _tell(self, choice: Choice, record: _Record, now_s: float) -> None:
+        if record.told is State.CLOSED and record.breaker.is_closed:
+            return
         state = record.breaker.state(now_s)
         if state is not record.told:
             record.told = state
