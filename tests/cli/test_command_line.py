@@ -255,8 +255,11 @@ def test_a_table_obeys_no_control_character(shell: Shell) -> None:
 
 
 def test_migrate_tells_what_it_did(shell: Shell) -> None:
-    assert shell.json("migrate") == {"version": 3, "applied": ["0001_books", "0002_losses", "0003_leases"]}
-    assert shell.json("migrate") == {"version": 3, "applied": []}
+    assert shell.json("migrate") == {
+        "version": 4,
+        "applied": ["0001_books", "0002_losses", "0003_leases", "0004_quotas"],
+    }
+    assert shell.json("migrate") == {"version": 4, "applied": []}
     assert "Nothing to do" in shell.ok("migrate")
 
 

@@ -103,5 +103,5 @@ def test_a_migration_cut_off_is_made_from_the_start(tmp_path: Path) -> None:
     async def look(store: SqliteStore) -> tuple[str, ...]:
         return store.applied_migrations
 
-    assert with_store(data_dir, look) == ("0001_books", "0002_losses", "0003_leases")
+    assert with_store(data_dir, look) == ("0001_books", "0002_losses", "0003_leases", "0004_quotas")
     assert ask(data_dir, "SELECT COUNT(*) FROM account") == [(6,)]

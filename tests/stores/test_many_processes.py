@@ -125,6 +125,6 @@ def test_processes_that_start_together_migrate_once(tmp_path: Path) -> None:
         process.stdin.flush()
     applied = [process.communicate(timeout=60)[0].strip() for process in processes]
     assert [process.returncode for process in processes] == [0] * 4
-    assert sorted(applied) == ["", "", "", "0001_books,0002_losses,0003_leases"]
-    assert ask(data_dir, "SELECT COUNT(*) FROM schema_version") == [(3,)]
+    assert sorted(applied) == ["", "", "", "0001_books,0002_losses,0003_leases,0004_quotas"]
+    assert ask(data_dir, "SELECT COUNT(*) FROM schema_version") == [(4,)]
     assert ask(data_dir, "SELECT COUNT(*) FROM account WHERE id <> ?", account_of("x")) == [(6,)]

@@ -13,12 +13,13 @@ from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.money.lease import Hold
 from tollhouse.relay.budget import Budget
 from tollhouse.relay.call import Call
-from tollhouse.relay.candidates import Candidates, find_candidates
+from tollhouse.relay.candidates import Candidates, Wanted, find_candidates
 from tollhouse.routing.asked import take_asked
 from tollhouse.wire.format import Scan, WireFormat
 
 _CACHED_KEYS = 10_000
 _CACHED_S = 1.0
+_NAME_CHARS = 100
 
 _BAD_KEY = Fault(
     kind=FaultKind.INVALID_KEY,
@@ -38,6 +39,7 @@ class Authenticator:
         self._clock_s = clock_s
         self._now_ms = now_ms
         self._known: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
+        self._changes = 0
 
     async def authenticate(self, key: str | None) -> Principal:
         """Whose key it is. Raises FaultError (invalid_key, workspace_locked, books_unavailable)."""
@@ -60,11 +62,19 @@ class Authenticator:
             )
         return principal
 
+    def forget(self) -> None:
+        """Something was changed: what is remembered of keys is of before."""
+        self._known.clear()
+        self._changes += 1
+
     async def _look_up(self, key: str) -> Principal:
+        changes = self._changes
         principal = await self._store.principal(keys.digest(key))
         if principal is None:
             self._known.pop(key, None)
             raise FaultError(_BAD_KEY)
+        if changes != self._changes:
+            return principal
         self._known[key] = (self._clock_s() + _CACHED_S, principal)
         self._known.move_to_end(key)
         if len(self._known) > _CACHED_KEYS:
@@ -107,8 +117,10 @@ class Admission:
         wire_format = self._formats[call.voice.format_name]
         scan, asked = take_asked(wire_format.scan(call.body))
         resolved = self.resolve(scan.peek.model, principal)
-        candidates = find_candidates(resolved, asked, scan, lambda name: self.resolve(name, principal, "models"))
-        terms = await self._budget.hold(call.request_id, principal, candidates, scan, call.body)
+        candidates = find_candidates(
+            resolved, asked, Wanted(scan, wire_format.name, lambda name: self.resolve(name, principal, "models"))
+        )
+        terms = await self._budget.hold(call.request_id, principal, candidates, candidates.priced(scan), call.body)
         return Admitted(
             call=call,
             principal=principal,
@@ -135,7 +147,7 @@ class Admission:
                 )
             )
         allowed = principal.allowed_models
-        if allowed is not None and resolved.slug not in allowed:
+        if allowed is not None and allowed.isdisjoint((resolved.slug, resolved.model.slug, *resolved.model.aliases)):
             raise FaultError(
                 Fault(
                     kind=FaultKind.MODEL_NOT_ALLOWED,

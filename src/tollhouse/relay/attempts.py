@@ -245,6 +245,7 @@ def _open(asking: Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
         creator=admitted.resolved.model.creator.slug,
         custom_tools=outgoing.custom_tools(deployment),
         losses=losses,
+        grouped=outgoing.grouped_tools(),
         input_tokens=likely_prompt_tokens(call.body) if admitted.scan.peek.stream else 0,
     )
     source = outgoing.format_of(deployment)

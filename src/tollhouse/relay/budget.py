@@ -5,14 +5,15 @@ from typing import Literal
 
 import msgspec
 
+from tollhouse.accounts.limits import limit_account
 from tollhouse.accounts.principal import Limit, Principal
 from tollhouse.catalog.entries import Price
-from tollhouse.ir.fault import Fault, FaultError, FaultKind
+from tollhouse.ir.fault import Fault, FaultError, FaultKind, TokenQuota
 from tollhouse.money.amount import usd_text
 from tollhouse.money.lease import Claim, Hold
 from tollhouse.money.ledger import Ledger, Short
 from tollhouse.money.pricing import upper_bound
-from tollhouse.relay.buckets import Bound, claims, limit_account
+from tollhouse.relay.buckets import Bound, claims
 from tollhouse.relay.candidates import Candidates
 from tollhouse.tokens.bounds import most_prompt_tokens, most_tokens
 from tollhouse.wire.format import Scan
@@ -43,11 +44,6 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
     scan: Scan
     body: bytes
     now_ms: int
-
-    @property
-    def price_version(self) -> str:
-        """Of the model that was asked for."""
-        return self.candidates.first.model.price.version
 
     def bound(self, prompt_tokens: int, output_tokens: int) -> Bound:
         """The most that the call can take with so many tokens, whichever of the candidates answers."""
@@ -91,12 +87,12 @@ class Budget:
         )
         limit = scan.peek.output_limit or candidates.most_output_tokens or ASSUMED_OUTPUT_TOKENS
         asked = wish.claims(most_tokens(scan.size_bytes), limit)
-        outcome = await self._ledger.hold(request_id, asked, wish.price_version, patient=False)
+        outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version, patient=False)
         if isinstance(outcome, Hold):
             return Terms(hold=outcome)
         prompt_tokens = min(most_tokens(scan.size_bytes), most_prompt_tokens(body))
         asked = wish.claims(prompt_tokens, limit)
-        outcome = await self._ledger.hold(request_id, asked, wish.price_version)
+        outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version)
         if isinstance(outcome, Hold):
             return Terms(hold=outcome)
         if self._rule == "positive":
@@ -115,7 +111,7 @@ class Budget:
                 break
             limit = affordable
             claimed = wish.claims(prompt_tokens, limit)
-            outcome = await self._ledger.hold(wish.request_id, claimed, wish.price_version, patient=False)
+            outcome = await self._ledger.hold(wish.request_id, claimed, wish.candidates.price_version, patient=False)
             if isinstance(outcome, Hold):
                 return Terms(hold=outcome, injected_limit=limit)
             shorts = outcome
@@ -132,7 +128,9 @@ class Budget:
                 msgspec.structs.replace(claim, amount=min(claim.amount, left.get(claim.account_id, claim.amount)))
                 for claim in asked
             ]
-            outcome = await self._ledger.hold(wish.request_id, tuple(asked), wish.price_version, patient=False)
+            outcome = await self._ledger.hold(
+                wish.request_id, tuple(asked), wish.candidates.price_version, patient=False
+            )
             if isinstance(outcome, Hold):
                 return outcome
             shorts = outcome
@@ -181,18 +179,25 @@ def _refusal(wish: _Wish, prompt_tokens: int, limit: int, shorts: Sequence[Short
         f"{_amount(named, asked.of(named.unit))}, so it was not forwarded: {limited}. {advice}, or wait for the next "
         "period."
     )
-    return Fault(kind=FaultKind.KEY_LIMIT, source="budget", message=message)
+    return Fault(kind=FaultKind.KEY_LIMIT, source="budget", message=message, quota=_quota(named, short))
 
 
 def _used_up(wish: _Wish, shorts: Sequence[Short]) -> Fault:
-    named = _limit_of(wish, _first(wish, shorts).account_id)
+    short = _first(wish, shorts)
+    named = _limit_of(wish, short.account_id)
     if named is None:
         message = f"The workspace's balance is used up, so the call was not forwarded. {_ADD_CREDIT}"
         return Fault(kind=FaultKind.INSUFFICIENT_BALANCE, source="budget", message=message)
     when = {"day": "It opens again at 00:00 UTC.", "month": "It opens again on the first of the month, 00:00 UTC."}
     next_ = when.get(named.period, "Its administrator can reset it.")
     message = f"{_name(named)} of {_amount(named, named.amount)} is used up, so the call was not forwarded. {next_}"
-    return Fault(kind=FaultKind.KEY_LIMIT, source="budget", message=message)
+    return Fault(kind=FaultKind.KEY_LIMIT, source="budget", message=message, quota=_quota(named, short))
+
+
+def _quota(limit: Limit, short: Short) -> TokenQuota | None:
+    if limit.unit != "token":
+        return None
+    return TokenQuota(plan=limit.name, used=limit.amount - short.balance, limit=limit.amount)
 
 
 def _first(wish: _Wish, shorts: Sequence[Short]) -> Short:

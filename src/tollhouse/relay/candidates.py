@@ -1,61 +1,82 @@
 """Candidates: the models that may answer a call, and the most that the dearest of them can cost."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 
 from tollhouse.catalog.entries import NO_FALLBACKS, Deployment, Model, Price, Resolved
 from tollhouse.ir.fault import FaultError, invalid_request
-from tollhouse.money.pricing import unpriced_feature
+from tollhouse.money.pricing import is_tool, unpriced_feature
 from tollhouse.routing.asked import NOTHING_ASKED, Asked
 from tollhouse.routing.plan import Reason
 from tollhouse.wire.format import Scan
 
 _ALWAYS: frozenset[Reason] = frozenset({"unavailable", "context_length", "content_filter"})
+_NAME_CHARS = 100
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A model that may answer in place of the one that was asked for, and for which reasons."""
+    """A model that may answer, its deployments that may be asked, and for which reasons it answers in place of the one
+    that was asked for (none for that one itself)."""
 
     resolved: Resolved
-    reasons: frozenset[Reason]
+    deployments: tuple[Deployment, ...]
+    reasons: frozenset[Reason] = frozenset()
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """A request that looks for models: what it says, in which format, and what finds a model by its name.
+
+    `resolve` raises FaultError for a name that the key may not call.
+    """
+
+    scan: Scan
+    format_name: str
+    resolve: Callable[[str], Resolved]
 
 
 class Candidates(msgspec.Struct, frozen=True, kw_only=True):
     """All models that may answer: the one that was asked for, then the others in order; with the caller's wishes."""
 
-    first: Resolved
+    first: Candidate
     others: tuple[Candidate, ...] = ()
+    native: bool = False
+    """Whether one of the deployments speaks the caller's format."""
     asked: Asked = NOTHING_ASKED
 
     @property
-    def prices(self) -> tuple[Price, ...]:
-        """Every price that the call can be charged by."""
-        models = (self.first.model, *(one.resolved.model for one in self.others))
-        return tuple(price for model in models for price in model_prices(model))
+    def price_version(self) -> str:
+        """Of the model that was asked for."""
+        return self.first.resolved.model.price.version
 
     @property
     def most_output_tokens(self) -> int:
         """The most that an answer of any of them can have where nobody limits it; 0 where that is not known of one."""
-        known = [one.max_output_tokens for one in (self.first.model, *(other.resolved.model for other in self.others))]
+        known = [one.resolved.model.max_output_tokens for one in (self.first, *self.others)]
         return max(known) if all(known) else 0
 
     def dearest(self, bound: Callable[[Price], int]) -> int:
         """The most that the call can cost, where `bound` says it for one price, in nano-USD."""
-        return max(bound(price) for price in self.prices)
+        own = self.first.resolved.model.price
+        highest = bound(own)
+        for candidate in (self.first, *self.others):
+            for deployment in candidate.deployments:
+                price = price_at(candidate.resolved.model, deployment)
+                if price is not own:
+                    highest = max(highest, bound(price))
+        return highest
+
+    def priced(self, scan: Scan) -> Scan:
+        """The request with what the dearest deployment is paid extra for."""
+        paid = paid_features(scan, native=self.native)
+        if paid == scan.peek.paid:
+            return scan
+        return msgspec.structs.replace(scan, peek=msgspec.structs.replace(scan.peek, paid=paid))
 
 
 def price_at(model: Model, deployment: Deployment) -> Price:
     """What callers pay there."""
     return deployment.price or model.price
-
-
-def model_prices(model: Model) -> Iterable[Price]:
-    """Every price that the model has somewhere, its own first."""
-    yield model.price
-    for deployment in model.deployments:
-        if deployment.price is not None:
-            yield deployment.price
 
 
 def charged_at(resolved: Resolved, deployment: Deployment) -> Resolved:
@@ -65,39 +86,57 @@ def charged_at(resolved: Resolved, deployment: Deployment) -> Resolved:
     return msgspec.structs.replace(resolved, model=msgspec.structs.replace(resolved.model, price=deployment.price))
 
 
-def find_candidates(first: Resolved, asked: Asked, scan: Scan, resolve: Callable[[str], Resolved]) -> Candidates:
-    """The models for a call. `resolve` raises FaultError for a name that the key may not call: one that the caller
-    wrote is refused, one that the catalogue offers is passed over, as is a model without a price for something that
-    the request asks for (refused with FaultError where it is the model that was asked for)."""
-    _check_priced(first, scan)
-    fallbacks = first.model.fallbacks
-    if fallbacks is NO_FALLBACKS and asked is NOTHING_ASKED:
-        return Candidates(first=first)
+def paid_features(scan: Scan, *, native: bool) -> tuple[tuple[str, str], ...]:
+    """The (field, price name) pairs of what a call pays extra for. `native`: the provider speaks the caller's format;
+    only then does it get the tools of its own that were asked for, for no other format can say them."""
+    return scan.peek.paid if native else tuple(each for each in scan.peek.paid if not is_tool(each[1]))
+
+
+def find_candidates(first: Resolved, asked: Asked, wanted: Wanted) -> Candidates:
+    """The models for a call. Raises FaultError for a model that the request names and that cannot be asked for this;
+    one that only the catalogue offers is passed over then."""
+    own = _candidate(first, wanted)
     found: dict[str, Candidate] = {}
     for name in asked.models:
-        resolved = resolve(name)
-        _check_priced(resolved, scan)
-        found.setdefault(resolved.slug, Candidate(resolved, _ALWAYS))
-    for name in fallbacks.slugs:
+        resolved = wanted.resolve(name)
+        found.setdefault(resolved.slug, _candidate(resolved, wanted, _ALWAYS))
+    fallbacks = first.model.fallbacks
+    for name in () if fallbacks is NO_FALLBACKS else fallbacks.slugs:
+        reasons: frozenset[Reason] = frozenset(reason for reason in _ALWAYS if name in getattr(fallbacks, reason))
         try:
-            resolved = resolve(name)
-            _check_priced(resolved, scan)
+            resolved = wanted.resolve(name)
+            found.setdefault(resolved.slug, _candidate(resolved, wanted, reasons))
         except FaultError:
             continue
-        reasons: frozenset[Reason] = frozenset(reason for reason in _ALWAYS if name in getattr(fallbacks, reason))
-        found.setdefault(resolved.slug, Candidate(resolved, reasons))
     found.pop(first.slug, None)
-    return Candidates(first=first, others=tuple(found.values()), asked=asked)
+    others = tuple(found.values())
+    native = any(one.provider.format == wanted.format_name for each in (own, *others) for one in each.deployments)
+    return Candidates(first=own, others=others, native=native, asked=asked)
 
 
-def _check_priced(resolved: Resolved, scan: Scan) -> None:
-    if resolved.model.unpriced_allowed:
-        return
-    for price in model_prices(resolved.model):
-        field = unpriced_feature(price, scan.peek.paid)
-        if field is not None:
-            raise invalid_request(
-                f"{field} asks for something that has no price for the model {resolved.slug}. "
-                "Leave it out, or have the operator add its price to the catalogue.",
-                field,
-            )
+def _candidate(resolved: Resolved, wanted: Wanted, reasons: frozenset[Reason] = frozenset()) -> Candidate:
+    """The model with the deployments that get nothing without a price. Raises FaultError (invalid_request) when there
+    is none.
+
+    Some programs offer a provider's own tool in every call, so one without a price is no reason to refuse where a
+    translation leaves it out, which is a loss like any other.
+    """
+    model = resolved.model
+    if model.unpriced_allowed or not wanted.scan.peek.paid:
+        return Candidate(resolved, model.deployments, reasons)
+    found: list[Deployment] = []
+    unpriced: tuple[str, str] | None = None
+    for deployment in model.deployments:
+        paid = paid_features(wanted.scan, native=deployment.provider.format == wanted.format_name)
+        missing = unpriced_feature(price_at(model, deployment), paid)
+        unpriced = missing or unpriced
+        if missing is None:
+            found.append(deployment)
+    if unpriced is None or found:
+        return Candidate(resolved, tuple(found), reasons)
+    field, name = unpriced
+    raise invalid_request(
+        f"`{field}` asks for {name[:_NAME_CHARS]!r}, which has no price for the model {resolved.slug}. "
+        "Leave it out, or have the operator add its price to the catalogue.",
+        field,
+    )

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from tollhouse.catalog.entries import Deployment, Price, Resolved
+from tollhouse.catalog.entries import Deployment, Price
 from tollhouse.ir.fault import FaultError, invalid_request
 from tollhouse.relay.admission import Admitted
-from tollhouse.relay.candidates import charged_at, price_at
+from tollhouse.relay.candidates import Candidate, charged_at, price_at
 from tollhouse.relay.outgoing import OnLoss, Outgoing
 from tollhouse.routing.health import Health, Route
 from tollhouse.routing.order import NO_PREFERENCES, View, order
@@ -31,6 +31,7 @@ class Asking(msgspec.Struct, frozen=True):
     admitted: Admitted
     outgoing: Outgoing
     policy: AnswerPolicy
+    deployments: tuple[Deployment, ...]
 
     def answered_by(self, deployment: Deployment) -> Admitted:
         """The call as it stands once the deployment has answered: the model, its price there, and the hold by it."""
@@ -50,7 +51,8 @@ class Stages:
         self._admitted = admitted
         self._on_loss: OnLoss = on_loss
         self._around = around
-        first = Asking(admitted, Outgoing(admitted, around.formats, on_loss), policy)
+        outgoing = Outgoing(admitted, around.formats, on_loss)
+        first = Asking(admitted, outgoing, policy, admitted.candidates.first.deployments)
         self._askings: dict[int, Asking] = {0: first}
         self._conversation: bytes | None = None
         if on_loss == "reject" and (losses := admitted.candidates.asked.losses):
@@ -75,17 +77,19 @@ class Stages:
         """The call on its way to the model of a stage."""
         asking = self._askings.get(stage)
         if asking is None:
-            asking = self._askings[stage] = self._asking_for(self._admitted.candidates.others[stage - 1].resolved)
+            asking = self._askings[stage] = self._asking_for(self._admitted.candidates.others[stage - 1])
         return asking
 
-    def _asking_for(self, resolved: Resolved) -> Asking:
+    def _asking_for(self, candidate: Candidate) -> Asking:
+        resolved = candidate.resolved
         scan = self._admitted.scan
         # An answer names the model that gives it, also where a dialect echoes what was sent.
         named = msgspec.structs.replace(scan, peek=msgspec.structs.replace(scan.peek, model=resolved.slug))
         admitted = msgspec.structs.replace(self._admitted, resolved=resolved, scan=named)
         call = admitted.call
         policy = call.voice.policy(call.request_id, resolved.slug, named.peek)
-        return Asking(admitted, Outgoing(admitted, self._around.formats, self._on_loss), policy)
+        outgoing = Outgoing(admitted, self._around.formats, self._on_loss)
+        return Asking(admitted, outgoing, policy, candidate.deployments)
 
     def _later(self, stage: int, told: Callable[[], bool]) -> Callable[[], Sequence[Route]]:
         def routes() -> Sequence[Route]:
@@ -102,7 +106,7 @@ class Stages:
     def _routes(self, asking: Asking) -> list[Route]:
         model = asking.admitted.resolved.model
         wanted = self._admitted.candidates.asked.preferences
-        chosen = list(model.deployments)
+        chosen = list(asking.deployments)
         now_s = self._around.clock_s()
         if len(chosen) > 1 or wanted is not NO_PREFERENCES:
             health = self._around.health
