@@ -1,14 +1,16 @@
 """Attempts: asks one deployment after another until an answer begins."""
 
 import asyncio
+import functools
 from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
 
-from tollhouse.catalog.entries import Deployment
+from tollhouse.catalog.entries import Deployment, Price
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.loss import Loss
+from tollhouse.ir.usage import Usage
 from tollhouse.observe.record import Attempt
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.outgoing import OnLoss
@@ -46,6 +48,14 @@ class Opened(msgspec.Struct, kw_only=True):
     """To be told when the provider did not bring the answer to its end."""
 
 
+class Paid(msgspec.Struct, frozen=True):
+    """What a provider says that a failed attempt has used, and what callers pay there."""
+
+    deployment: Deployment
+    usage: Usage
+    price: Price
+
+
 class AttemptLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How long and how often one call may try, whether it may lose anything on the way, and for how long the start of
     a stream that has no content yet may be held back."""
@@ -64,6 +74,36 @@ class Notices(msgspec.Struct, frozen=True):
     now: Callable[[], datetime]
 
 
+class Traces(msgspec.Struct, frozen=True):
+    """What the attempts of one call leave behind, and whom they ask. `asks` is told which deployment is asked now and
+    the call as it stands if that one answers, or (None) that none is; what it raises ends the plan. `paid` gets what
+    failed attempts used all the same, where their providers say so. From the moment at which `told` says that the
+    caller knows which model answers, no other one does."""
+
+    trail: list[Attempt]
+    paid: list[Paid]
+    asks: Callable[[Deployment | None, Admitted], None]
+    told: Callable[[], bool]
+
+
+class _Seen:
+    """The beginning of an answer, in case it turns out to be none."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def note(self, data: bytes) -> None:
+        """One more piece."""
+        if self._size < _ERROR_BODY_BYTES:
+            self._parts.append(data)
+            self._size += len(data)
+
+    def body(self) -> bytes:
+        """All of it, as far as it was kept."""
+        return b"".join(self._parts)
+
+
 class Attempts:
     """Runs a `Plan`; every try leaves an `Attempt` in the trail."""
 
@@ -76,23 +116,18 @@ class Attempts:
         self._clock_s = around.clock_s
         self._budgets: dict[str, RetryBudget] = {}
 
-    async def open(
-        self, admitted: Admitted, policy: AnswerPolicy, trail: list[Attempt], told: Callable[[], bool]
-    ) -> Opened:
-        """The first answer that begins well. Raises FaultError with the last fault when the plan ends without one.
-
-        From the moment at which `told` says that the caller knows which model answers, no other one does.
-        """
+    async def open(self, admitted: Admitted, policy: AnswerPolicy, traces: Traces) -> Opened:
+        """The first answer that begins well. Raises FaultError with the last fault when the plan ends without one."""
         asked = admitted.call.headers.get(_ON_LOSS_HEADER, "").strip().lower()
         on_loss: OnLoss = "reject" if asked == "reject" else self._limits.on_loss
         stages = Stages(admitted, policy, on_loss, self._around)
         budget = self._budget(admitted.resolved.label)
         limits = PlanLimits(attempts=self._limits.attempts, deadline_s=admitted.call.started_s + self._limits.budget_s)
-        plan = Plan(stages.stages(told), self._health, budget, limits, self._around.chance)
+        plan = Plan(stages.stages(traces.told), self._health, budget, limits, self._around.chance)
         fault: Fault | None = None
         while (planned := plan.next(fault, self._clock_s())) is not None:
             try:
-                opened = await self._attempt(stages.asking(planned.stage), planned, trail)
+                opened = await self._attempt(stages.asking(planned.stage), planned, traces)
             except FaultError as error:
                 fault = error.fault
                 continue
@@ -101,6 +136,7 @@ class Attempts:
         if fault is None:
             message = "No time was left to ask a provider. Try again later."
             fault = Fault(kind=FaultKind.PROVIDER_TIMEOUT, source="gateway", message=message)
+        traces.asks(None, admitted)
         if fault.from_provider:
             budget.failed(self._clock_s())
         if plan.denied:
@@ -113,33 +149,33 @@ class Attempts:
             budget = self._budgets[label] = RetryBudget(self._limits.retries, self._clock_s())
         return budget
 
-    async def _attempt(self, asking: Asking, planned: PlannedAttempt, trail: list[Attempt]) -> Opened:
+    async def _attempt(self, asking: Asking, planned: PlannedAttempt, traces: Traces) -> Opened:
         """One try, with its traces: in the trail, and in what is known of the deployment."""
         choice = planned.choice
         reported = False
-        started_s = self._clock_s()
-        request: UpstreamRequest | None = None
         try:
+            traces.asks(None, asking.admitted)
             if planned.delay_s > 0:
                 await asyncio.sleep(planned.delay_s)
-            started_s = self._clock_s()
+            traces.asks(choice.deployment, asking.answered_by(choice.deployment))
             request = self._request(asking, choice)
-            opened = await self._try(asking, choice, request)
+            started_s = self._clock_s()
+            traced = functools.partial(self._traced, asking, planned, request.url, started_s)
+            try:
+                opened = await self._try(asking, choice, request, traces.paid)
+            except FaultError as error:
+                fault = msgspec.structs.replace(error.fault, provider=choice.deployment.provider.id)
+                reported = True
+                self._health.failed(choice, fault, self._clock_s())
+                traces.trail.append(traced(fault))
+                raise FaultError(fault) from error
+            except asyncio.CancelledError:
+                traces.trail.append(msgspec.structs.replace(traced(), outcome="aborted", status=0))
+                raise
+            reported = True
             now_s = self._clock_s()
-            reported = True
             self._health.succeeded(choice, now_s - started_s, now_s)
-            trail.append(self._traced(asking, planned, request.url, started_s))
-        except FaultError as error:
-            reported = True
-            fault = msgspec.structs.replace(error.fault, provider=choice.deployment.provider.id)
-            self._health.failed(choice, fault, self._clock_s())
-            trail.append(self._traced(asking, planned, request.url if request else "", started_s, fault))
-            raise FaultError(fault) from error
-        except asyncio.CancelledError:
-            if request is not None:
-                aborted = self._traced(asking, planned, request.url, started_s)
-                trail.append(msgspec.structs.replace(aborted, outcome="aborted", status=0))
-            raise
+            traces.trail.append(traced())
         finally:
             if not reported:
                 self._health.abandoned(choice)
@@ -164,21 +200,25 @@ class Attempts:
             stream=stream,
         )
 
-    async def _try(self, asking: Asking, choice: Choice, request: UpstreamRequest) -> Opened:
+    async def _try(self, asking: Asking, choice: Choice, request: UpstreamRequest, paid: list[Paid]) -> Opened:
         deployment = choice.deployment
         source = asking.outgoing.format_of(deployment)
+        admitted = asking.answered_by(deployment)
         answer = await self._upstream.send(request)
+        seen = _Seen()
         try:
-            if answer.status != 200:
-                raise FaultError(await self._refusal(source, answer))
-            await _refuse_other_content(source, answer, stream=request.stream)
+            await self._refuse_failure(source, answer, seen, stream=request.stream)
             pipe, losses = _open(asking, deployment)
-            first, ended = await self._beginning(answer, pipe, stream=request.stream)
-        except BaseException:
+            first, ended = await self._beginning(answer, pipe, seen, stream=request.stream)
+        except BaseException as error:
             answer.close()
+            if isinstance(error, FaultError):
+                usage = source.failed_usage(seen.body())
+                if usage is not None and usage.total_tokens:
+                    paid.append(Paid(deployment, usage, admitted.resolved.model.price))
             raise
         return Opened(
-            admitted=asking.answered_by(deployment),
+            admitted=admitted,
             deployment=deployment,
             answer=answer,
             pipe=pipe,
@@ -188,7 +228,7 @@ class Attempts:
             broke_off=lambda: self._health.broke_off(choice, self._clock_s()),
         )
 
-    async def _beginning(self, answer: UpstreamAnswer, pipe: Pipe, *, stream: bool) -> tuple[bytes, bool]:
+    async def _beginning(self, answer: UpstreamAnswer, pipe: Pipe, seen: _Seen, *, stream: bool) -> tuple[bytes, bool]:
         """The first bytes for the caller, and whether they are all. The pipe keeps the frames before the first content
         back, so that what fails until then fails over; from the first frame on that lasts `hold_back_s` at most."""
         until_s: float | None = None
@@ -199,19 +239,30 @@ class Attempts:
                 until_s, stream = None, False
                 continue
             data = await answer.read()
+            seen.note(data)
             ended = not data
             first = pipe.close() if ended else pipe.feed(data)
             if stream and until_s is None:
                 until_s = self._clock_s() + self._limits.hold_back_s
         return first, ended
 
-    async def _refusal(self, source: WireFormat, answer: UpstreamAnswer) -> Fault:
-        fault = source.decode_fault(answer.status, answer.headers, await _read_at_most(answer, _ERROR_BODY_BYTES))
+    async def _refuse_failure(self, source: WireFormat, answer: UpstreamAnswer, seen: _Seen, *, stream: bool) -> None:
+        """A 200 that is a web page, or one JSON body where a stream was asked for, is a failure in disguise."""
+        status = answer.status
+        content_type = next((value for name, value in answer.headers if name == "content-type"), "")
+        kind = content_type.partition(";")[0].strip().lower()
+        if status == 200 and (kind == "text/html" or (stream and kind == "application/json")):
+            status = 502
+        if status == 200:
+            return
+        body = await _read_at_most(answer, _ERROR_BODY_BYTES)
+        seen.note(body)
+        fault = source.decode_fault(status, answer.headers, body)
         if fault.retry_after_s is None and fault.retryable:
             # A date means nothing to the formats, which know no time.
             wait_s = retry_after(answer.headers, self._notices.now())
             fault = msgspec.structs.replace(fault, retry_after_s=wait_s)
-        return fault
+        raise FaultError(fault)
 
     def _traced(
         self, asking: Asking, planned: PlannedAttempt, url: str, started_s: float, fault: Fault | None = None
@@ -250,15 +301,6 @@ def _open(asking: Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
     )
     source = outgoing.format_of(deployment)
     return open_translation(source, admitted.format, policy, admitted.scan.peek, made), losses
-
-
-async def _refuse_other_content(source: WireFormat, answer: UpstreamAnswer, *, stream: bool) -> None:
-    """A 200 that is a web page, or one JSON body where a stream was asked for, is a failure in disguise."""
-    content_type = next((value for name, value in answer.headers if name == "content-type"), "")
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "text/html" or (stream and kind == "application/json"):
-        body = await _read_at_most(answer, _ERROR_BODY_BYTES)
-        raise FaultError(source.decode_fault(502, answer.headers, body))
 
 
 async def _read_at_most(answer: UpstreamAnswer, cap_bytes: int) -> bytes:
