@@ -50,6 +50,7 @@ class Report:
     after_mb: float | None = None
     memory_calls: int = 0
     start_s: float | None = None
+    settlements: dict[str, float | None] = field(default_factory=dict[str, float | None])
 
     def add(self, load: str, costs: dict[str, list[Cost]]) -> None:
         """The rows of one load, from the costs of each proxy by round."""
@@ -98,6 +99,9 @@ class Report:
         if growth is not None:
             label = f"growth since then, after {self.memory_calls:,} calls beside the loads"
             lines.append(f"{label:<58}{growth:>8.1f} MB   wanted ≤ {GROWTH_MB:.0f} MB")
+        for database, rate in self.settlements.items():
+            label = f"durable settlements per second, one process, {database}"
+            lines.append(f"{label:<58}{'skipped: not installed' if rate is None else f'{rate:>8,.0f}'}")
         return lines
 
 

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import functools
 import gc
+import importlib
 import os
 import random
 import resource
@@ -14,8 +15,9 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping
-from typing import BinaryIO
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from pathlib import Path
+from typing import BinaryIO, cast
 
 import msgspec
 import uvicorn
@@ -49,10 +51,11 @@ from tollhouse.relay.relay import Pace, Relay
 from tollhouse.relay.retention import Retention
 from tollhouse.relay.settling import Settling
 from tollhouse.relay.upkeep import Chore, MoneyUpkeep, Upkeep
-from tollhouse.settings import Settings
+from tollhouse.settings import Settings, SettingsError
 from tollhouse.simulator.serve import RunningSimulator, start_simulator
 from tollhouse.stores.spool import FileSpool
 from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 from tollhouse.upstream.client import HttpUpstream
 from tollhouse.wire.registry import FORMATS
 
@@ -61,6 +64,22 @@ _SETTLE_S = 5.0
 _RETENTION_EVERY_S = 60.0
 # A call makes no cycles that matter: look for them rarely (Python's 700 costs some 5 % of a call).
 _GC_YOUNG = 20_000
+
+
+async def open_store(settings: Settings, *, create: bool = True) -> Store:
+    """The store that the settings name: SQLite in the data folder, which `create` makes where it is missing, or
+    PostgreSQL. Raises FaultError (books_unavailable), SettingsError."""
+    if settings.database_url is None:
+        return SqliteStore.open(settings.data_dir, create=create)
+    try:
+        # Loaded by name: an installation that does without it need not have its driver.
+        module = importlib.import_module("tollhouse.stores.postgres")
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise SettingsError("database_url needs PostgreSQL's driver: pip install 'tollhouse[postgres]'.") from error
+    opener = cast("Callable[[str, bool, Path], Awaitable[Store]]", module.open_postgres)
+    return await opener(settings.database_url.reveal(), settings.database_pooled, settings.data_dir)
 
 
 class Money(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +92,7 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
     upkeep: Upkeep
 
     @classmethod
-    async def open(cls, settings: Settings, store: SqliteStore, log: Log) -> "Money":
+    async def open(cls, settings: Settings, store: Store, log: Log) -> "Money":
         """Become an owner of leases, and take over what the last one has left. Raises FaultError."""
         owner = f"{socket.gethostname()}#{secrets.token_hex(8)}"
         metrics = Metrics()
@@ -110,7 +129,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
 
     app: DoorApp
     config: uvicorn.Config
-    store: SqliteStore
+    store: Store
     money: Money
     catalog: Catalog
     upstream: HttpUpstream
@@ -124,13 +143,18 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
         Raises FaultError (books_unavailable) or CatalogError; nothing stays open then.
         """
         async with contextlib.AsyncExitStack() as undo:
-            store = SqliteStore.open(settings.data_dir)
+            store = await open_store(settings)
             undo.push_async_callback(store.close)
             simulator = await start_simulator()
             undo.push_async_callback(simulator.stop)
             formats = [form.name for form in FORMATS]
             loaded = load_catalog(settings.catalog, environ, formats, simulator.url if settings.demo else None)
-            log = Log(settings.log_level, Redaction(_secrets(loaded.catalog)), log_to, settings.key_prefix)
+            log = Log(
+                settings.log_level,
+                Redaction([*_secrets(loaded.catalog), *settings.secrets()]),
+                log_to,
+                settings.key_prefix,
+            )
             log.adopt()
             left_out = summarise_left_out(loaded.left_out)
             if left_out:
@@ -171,7 +195,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _join(
-    settings: Settings, store: SqliteStore, money: Money, catalog: Catalog, upstream: HttpUpstream, log: Log
+    settings: Settings, store: Store, money: Money, catalog: Catalog, upstream: HttpUpstream, log: Log
 ) -> DoorApp:
     clock_s = time.monotonic
 
@@ -222,7 +246,7 @@ def _join(
     return DoorApp(door)
 
 
-async def _take_over_plans(store: SqliteStore, catalog: Catalog, log: Log) -> None:
+async def _take_over_plans(store: Store, catalog: Catalog, log: Log) -> None:
     """Make the catalogue's plans those of the books. Raises FaultError."""
     plans = [Plan(name=plan.name, period=plan.period, tokens=plan.tokens) for plan in catalog.plans]
     change = Change(at_ms=_now_ms(), actor="gateway", note="the catalogue that it was started with")

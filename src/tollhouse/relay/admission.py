@@ -18,6 +18,7 @@ from tollhouse.wire.format import Scan, WireFormat
 
 _CACHED_KEYS = 10_000
 _CACHED_S = 1.0
+UNVERIFIED_S = 30.0
 _NAME_CHARS = 100
 
 _BAD_KEY = Fault(
@@ -29,6 +30,9 @@ _BAD_KEY = Fault(
 
 class Authenticator:
     """Looks keys up, remembering each good answer for a second: so long may a revoked key live on elsewhere.
+
+    While the books cannot be read, a key that was good up to UNVERIFIED_S ago is still taken: that much is a lease
+    valid at most, and without a valid lease nothing that costs money is forwarded.
 
     Unknown, disabled, revoked and expired keys are refused in the same words, so that none can be told from another.
     """
@@ -48,7 +52,7 @@ class Authenticator:
         if known is not None and known[0] > self._clock_s():
             principal = known[1]
         else:
-            principal = await self._look_up(key)
+            principal = await self._look_up(key, known)
         if principal.expires_at_ms is not None and principal.expires_at_ms <= self._now_ms():
             raise FaultError(_BAD_KEY)
         if principal.locked:
@@ -66,9 +70,14 @@ class Authenticator:
         self._known.clear()
         self._changes += 1
 
-    async def _look_up(self, key: str) -> Principal:
+    async def _look_up(self, key: str, known: tuple[float, Principal] | None) -> Principal:
         changes = self._changes
-        principal = await self._store.principal(keys.digest(key))
+        try:
+            principal = await self._store.principal(keys.digest(key))
+        except FaultError:
+            if known is None or known[0] + UNVERIFIED_S <= self._clock_s():
+                raise
+            return known[1]
         if principal is None:
             self._known.pop(key, None)
             raise FaultError(_BAD_KEY)
