@@ -2,17 +2,20 @@
 
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
 from support.books import ask
+from support.postgres import PostgresServer
 
 Rows = list[tuple[Any, ...]]
 
 
 class KilledBooks(Protocol):
-    """Where a gateway that is killed keeps its books; `environ` tells it so."""
+    """Where a gateway that is killed keeps its books: the kind of store, and what tells it so."""
 
+    store: str
     environ: dict[str, str]
 
     def ask(self, sql: str) -> Rows:
@@ -28,6 +31,7 @@ class SqliteBooks:
     """In a data folder."""
 
     def __init__(self, data_dir: Path) -> None:
+        self.store = "sqlite"
         self.environ: dict[str, str] = {}
         self._data_dir = data_dir
 
@@ -41,6 +45,31 @@ class SqliteBooks:
                 shutil.copy(file, folder)
             return ask(Path(folder), sql)
 
+
+class PostgresBooks:
+    """In a database that nobody else uses."""
+
+    def __init__(self, url: str) -> None:
+        self.store = "postgres"
+        self.environ = {"TOLLHOUSE_DATABASE_URL": url}
+        self._url = url
+
+    def ask(self, sql: str) -> Rows:
+        return PostgresServer.ask(self._url, sql)
+
+    def ask_as_left(self, sql: str) -> Rows:
+        """Once the server has noticed the death: what it was told before it still does."""
+        deadline_s = time.monotonic() + 20
+        while self.ask(_OTHERS) != [(0,)]:
+            assert time.monotonic() < deadline_s, "a connection outlives its process"
+            time.sleep(0.01)
+        return self.ask(sql)
+
+
+_OTHERS = """
+SELECT COUNT(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
 
 _CREDITED = "COALESCE((SELECT SUM(amount) FROM transfer WHERE credit_account = a.id), 0)"
 _DEBITED = "COALESCE((SELECT SUM(amount) FROM transfer WHERE debit_account = a.id), 0)"

@@ -1,6 +1,6 @@
-"""The kill matrix: a gateway is killed (kill -9) under load, at random and at each step of a call, and started on the same
-books again; then the books are compared with what its callers were told. `python -m support.kill_matrix` writes the result
-to a file."""
+"""The kill matrix: a gateway is killed (kill -9) under load, at random and at each step of a call, and started again on
+the same books; then the books are compared with what its callers were told. `python -m support.kill_matrix` writes the
+result to a file."""
 
 import argparse
 import asyncio
@@ -13,12 +13,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from support.kill_books import KilledBooks, SqliteBooks, active_leases, orphans, unsound
+from support.kill_books import KilledBooks, PostgresBooks, SqliteBooks, active_leases, orphans, unsound
 from support.kill_load import CATALOG, Callers
+from support.postgres import PostgresServer, find_postgres
 from support.process import GatewayProcess
 
 TESTS = Path(__file__).parents[1]
@@ -40,12 +41,13 @@ _DEATH_S = 60.0
 
 
 class KillMatrix:
-    """One set of books, and all lives of a gateway on it. Everything that is left to chance follows from `seed`, but for
-    what the machine does."""
+    """One set of books, and all lives of a gateway on it. What is left to chance follows from `seed`, but for what the
+    machine does."""
 
-    def __init__(self, folder: Path, books: Callable[[Path], KilledBooks], seed: int) -> None:
+    def __init__(self, folder: Path, books: KilledBooks, seed: int) -> None:
+        """The gateway's data folder is `data` in `folder`."""
         self._data_dir = folder / "data"
-        self._books = books(self._data_dir)
+        self._books = books
         self._random = random.Random(seed)
         self._callers = Callers(folder / "acknowledged.jsonl", seed)
         self._callers.file.touch()
@@ -80,18 +82,24 @@ class KillMatrix:
     def _start(self, *module: str) -> GatewayProcess:
         return GatewayProcess(self._data_dir, environ=self._environ, module=module or ("tollhouse",))
 
+    def _mortal(self, step: str, passes: int) -> tuple[str, ...]:
+        return ("support.mortal", self._books.store, step, str(passes))
+
+    def _run(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", *command, "--data-dir", str(self._data_dir)],
+            env={**os.environ, **self._environ},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_DEATH_S,
+        )
+
     def _begin(self) -> None:
         """Books with one purse."""
         first = self._start()
         try:
-            made = subprocess.run(
-                [sys.executable, "-m", "tollhouse", "keys", "create", "--workspace", "acme", "--credit", "1000"]
-                + ["--data-dir", str(self._data_dir), "--json"],
-                env={**os.environ, **self._environ},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            made = self._run("tollhouse", "keys", "create", "--workspace", "acme", "--credit", "1000", "--json")
             assert made.returncode == 0, made.stderr
             self._key = json.loads(made.stdout)["key"]
             first.signal(signal.SIGTERM)
@@ -103,7 +111,7 @@ class KillMatrix:
         """One life under load, which ends at that step, or at any moment."""
         # Every step of a call is passed hundreds of times a second.
         passes = self._random.randint(3, 60)
-        life = self._start() if step == RANDOM else self._start("support.mortal", step, str(passes))
+        life = self._start() if step == RANDOM else self._start(*self._mortal(step, passes))
         try:
             self._assert_recovered()
             end_s = self._random.uniform(0.02, 1.5) if step == RANDOM else None
@@ -124,15 +132,7 @@ class KillMatrix:
             await load
 
     def _die_at_start(self, step: str) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "support.mortal", step, "1", "serve", "--port", "0"]
-            + ["--data-dir", str(self._data_dir)],
-            env={**os.environ, **self._environ},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_DEATH_S,
-        )
+        done = self._run(*self._mortal(step, 1), "serve", "--port", "0")
         assert done.returncode == -signal.SIGKILL, done.stderr
 
     def _look_at_the_dead(self, step: str) -> None:
@@ -200,22 +200,38 @@ class KillMatrix:
         }
 
 
-STORES: dict[str, Callable[[Path], KilledBooks]] = {"sqlite": SqliteBooks}
+def in_sqlite(kills: int, seed: int) -> dict[str, Any]:
+    """The matrix on SQLite."""
+    with tempfile.TemporaryDirectory(prefix="tollhouse-kills-") as folder:
+        return KillMatrix(Path(folder), SqliteBooks(Path(folder) / "data"), seed).run(kills)
+
+
+def in_postgres(kills: int, seed: int) -> dict[str, Any]:
+    """The matrix on PostgreSQL, which has to be installed."""
+    programs = find_postgres()
+    assert programs is not None, "PostgreSQL is not installed (Debian: apt-get install postgresql)"
+    server = PostgresServer(programs)
+    try:
+        with tempfile.TemporaryDirectory(prefix="tollhouse-kills-") as folder:
+            return KillMatrix(Path(folder), PostgresBooks(server.new_database()), seed).run(kills)
+    finally:
+        server.remove()
 
 
 def main() -> None:
-    """Run it, and write the result."""
+    """Run it on both stores at once, and write the result."""
     parser = argparse.ArgumentParser(prog="python -m support.kill_matrix", description=__doc__)
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=200, help="of each store")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
-    result: dict[str, Any] = {"seed": chosen.seed, "stores": {}}
-    for name, books in STORES.items():
-        with tempfile.TemporaryDirectory(prefix="tollhouse-kills-") as folder:
-            result["stores"][name] = KillMatrix(Path(folder), books, chosen.seed).run(chosen.kills)
-    chosen.out.write_text(json.dumps(result, indent=2) + "\n")
-    sys.stdout.write(chosen.out.read_text())
+    with ThreadPoolExecutor() as pool:
+        matrices = {run.__name__.removeprefix("in_"): run for run in (in_sqlite, in_postgres)}
+        running = {name: pool.submit(run, chosen.kills, chosen.seed) for name, run in matrices.items()}
+    result = {"seed": chosen.seed, "stores": {name: future.result() for name, future in running.items()}}
+    text = json.dumps(result, indent=2) + "\n"
+    chosen.out.write_text(text)
+    sys.stdout.write(text)
 
 
 if __name__ == "__main__":

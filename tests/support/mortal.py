@@ -1,5 +1,5 @@
-"""A gateway that dies (kill -9) at a step of its work: `python -m support.mortal STEP PASS serve …`, where PASS says at
-which time that it comes to the step. The ports are wrapped from outside; the product knows nothing of it."""
+"""A gateway that dies (kill -9) at a step of its work: `python -m support.mortal STORE STEP PASS serve …`, where PASS says
+at which time that it comes to the step. The ports are wrapped from outside; the product knows nothing of it."""
 
 import asyncio
 import os
@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from support import mortal_sqlite
+from support import mortal_postgres, mortal_sqlite
 from tollhouse.cli import main
 from tollhouse.money.ledger import Ledger
 from tollhouse.relay.settling import Settling
+from tollhouse.stores.postgres import PostgresStore
 from tollhouse.stores.sqlite import SqliteStore
 from tollhouse.upstream.answer import HttpAnswer
 
@@ -83,17 +84,20 @@ def before_settle(reached: Reached) -> None:
     Settling.settle = settled  # type: ignore[method-assign]
 
 
-def after_commit_before_ack(reached: Reached) -> None:
+def after_commit_before_ack(store: Any) -> Callable[[Reached], None]:
     """The charge is in the books, and its call has not heard of it."""
-    commit = SqliteStore.commit_call
+    commit = store.commit_call
 
-    def committed(self: Any, *what: Any) -> Any:
-        future = commit(self, *what)
-        # Callbacks run in the order in which they were added: this one before the call's.
-        future.add_done_callback(lambda _: reached())
-        return future
+    def wrap(reached: Reached) -> None:
+        def committed(self: Any, *what: Any) -> Any:
+            future = commit(self, *what)
+            # Callbacks run in the order in which they were added: this one before the call's.
+            future.add_done_callback(lambda _: reached())
+            return future
 
-    SqliteStore.commit_call = committed  # type: ignore[method-assign]
+        store.commit_call = committed
+
+    return wrap
 
 
 STEPS: dict[str, Callable[[Reached], None]] = {
@@ -101,14 +105,24 @@ STEPS: dict[str, Callable[[Reached], None]] = {
     "after send": after_send,
     "first chunk": first_chunk,
     "before settle": before_settle,
-    "after commit before ack": after_commit_before_ack,
-    "mid group commit": mortal_sqlite.mid_group_commit,
-    "during sweep": mortal_sqlite.during_sweep,
-    "during migration": mortal_sqlite.during_migration,
+}
+STEPS_IN_STORES: dict[str, dict[str, Callable[[Reached], None]]] = {
+    "sqlite": {
+        "after commit before ack": after_commit_before_ack(SqliteStore),
+        "mid group commit": mortal_sqlite.mid_group_commit,
+        "during sweep": mortal_sqlite.during_sweep,
+        "during migration": mortal_sqlite.during_migration,
+    },
+    "postgres": {
+        "after commit before ack": after_commit_before_ack(PostgresStore),
+        "mid group commit": mortal_postgres.mid_group_commit,
+        "during sweep": mortal_postgres.during_sweep,
+        "during migration": mortal_postgres.during_migration,
+    },
 }
 
 if __name__ == "__main__":
-    step, passes = sys.argv[1], int(sys.argv[2])
-    del sys.argv[1:3]
-    STEPS[step](Countdown(passes))
+    store, step, passes = sys.argv[1:4]
+    del sys.argv[1:4]
+    (STEPS | STEPS_IN_STORES[store])[step](Countdown(int(passes)))
     sys.exit(main())

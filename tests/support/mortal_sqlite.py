@@ -37,8 +37,8 @@ def during_migration(reached: Callable[[], None]) -> None:
     """A step of the schema has done its work, and is not committed."""
     shipped, connect = sqlite.shipped, sqlite.connect_writer
 
-    def more() -> tuple[Migration, ...]:
-        return (*shipped(), Migration(version=9999, name="9999_moving", sql=_MOVING, checksum="moving"))
+    def more(*dialect: str) -> tuple[Migration, ...]:
+        return (*shipped(*dialect), Migration(version=9999, name="9999_moving", sql=_MOVING, checksum="moving"))
 
     def connected(path: Path) -> Any:
         connection = connect(path)
