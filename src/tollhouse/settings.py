@@ -80,7 +80,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     documents do not allow. `on_loss` says what to do with a request that the provider's format cannot say in full.
     `admission` says when a call may be forwarded: while the most that it can cost fits (bound), or while no balance
     is used up (positive). `settle` says whether the last byte of an answer waits until its charge is on disk
-    (durable) or not (async).
+    (durable) or not (async). At most `abandoned_calls` calls of a process are read on for `abandoned_call_s` when
+    their caller has hung up and the provider bills the whole answer. Call records are deleted after
+    `retention_days`; 0 keeps them.
     """
 
     data_dir: Folder = Path("data")
@@ -119,6 +121,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     settle: Annotated[Literal["durable", "async"], msgspec.Meta(description="durable or async")] = "durable"
     attempts: Annotated[int, msgspec.Meta(ge=1, le=10, description="a whole number from 1 to 10")] = 3
     attempts_budget_s: Seconds = 600.0
+    abandoned_calls: Count = 100
+    abandoned_call_s: Seconds = 120.0
+    retention_days: Annotated[
+        int, msgspec.Meta(ge=0, le=36_500, description="a whole number of days, 0 to keep everything")
+    ] = 0
     stream_comment_s: Seconds = 15.0
 
     def secrets(self) -> list[str]:

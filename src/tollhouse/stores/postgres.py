@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tollhouse.ir.fault import FaultError
+from tollhouse.money.settlement import REVENUE
 from tollhouse.money.store import Transfer
 from tollhouse.observe.record import CallRecord
 from tollhouse.stores.migrate import shipped
@@ -16,12 +17,17 @@ from tollhouse.stores.postgres_health import DATABASE_ERRORS, Health, fault_of
 from tollhouse.stores.postgres_ledger import PostgresLedger
 from tollhouse.stores.postgres_migrate import migrate
 from tollhouse.stores.postgres_monitor import Monitor
-from tollhouse.stores.postgres_pool import LONG_TIMEOUT_S, Database, Pool
+from tollhouse.stores.postgres_pool import LONG_TIMEOUT_S, Database, Pool, numbered
 from tollhouse.stores.postgres_settlement import RECORD, settlement_of
-from tollhouse.stores.postgres_usage import usage_query
 from tollhouse.stores.postgres_writer import Settler
-from tollhouse.stores.settlement import record_of
-from tollhouse.stores.usage import UsageFilter, UsageRow, usage_rows
+from tollhouse.stores.settlement import CHARGES_SQL, record_of
+from tollhouse.stores.usage import UsageFilter, UsageRow, usage_query, usage_rows
+
+_DELETE_CALLS = """
+DELETE FROM request WHERE id IN (
+    SELECT id FROM request WHERE started_at_ms < $1 ORDER BY started_at_ms LIMIT $2 FOR UPDATE SKIP LOCKED
+) RETURNING 1
+"""
 
 
 class PostgresStore(Accounts):
@@ -89,10 +95,21 @@ class PostgresStore(Accounts):
         rows = await self._pool.fetch(RECORD, request_id, again=True)
         return record_of(rows[0]) if rows else None
 
+    async def charges(self, request_id: str) -> tuple[tuple[str, int], ...]:
+        """The lines that one call was charged: what was bought, and nano-USD."""
+        rows = await self._pool.fetch(numbered(CHARGES_SQL), request_id, REVENUE, again=True)
+        return tuple((str(row[0]), row[1] if isinstance(row[1], int) else 0) for row in rows)
+
     async def usage(self, which: UsageFilter, by: Sequence[str]) -> list[UsageRow]:
-        """Sums of calls, tokens and cost, grouped by `by`: any of workspace, key, model, provider, day (UTC)."""
+        """Sums of calls, tokens and cost out of the roll-ups, grouped by any of DIMENSIONS."""
         sql, values = usage_query(which, by)
-        return usage_rows(await self._pool.fetch(sql, *values, again=True, timeout_s=LONG_TIMEOUT_S), by)
+        rows = await self._pool.fetch(numbered(sql), *values, again=True, timeout_s=LONG_TIMEOUT_S)
+        return usage_rows(rows, which, by)
+
+    async def delete_calls(self, before_ms: int, at_most: int) -> int:
+        """Delete the records of the oldest calls that began before `before_ms` (Unix time), `at_most` so many, in one
+        transaction; how many there were. Their charges and sums stay. Several replicas may do it at the same time."""
+        return len(await self._pool.fetch(_DELETE_CALLS, before_ms, at_most, timeout_s=LONG_TIMEOUT_S))
 
 
 async def open_postgres(url: str, pooled: bool, data_dir: Path) -> PostgresStore:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Protocol, TypeVar, cast
 
@@ -20,6 +21,7 @@ LONG_TIMEOUT_S = 30.0
 """For sums over much data, and migrations."""
 SIZE = 8
 _REPEATS = 3
+_PLACE = re.compile(r"\?(\d*)")
 
 Scalar = str | bytes | int | None
 Value = Scalar | Sequence[Scalar]
@@ -234,3 +236,9 @@ def _text(value: str) -> str:
     if value.isascii() and "\0" not in value:
         return value
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def numbered(sql: str) -> str:
+    """SQLite's places `?` and `?1` as PostgreSQL's `$1`."""
+    count = iter(range(1, 1_000))
+    return _PLACE.sub(lambda found: f"${found.group(1) or next(count)}", sql)

@@ -6,7 +6,6 @@ SQLite: one change at a time, in a thread, in a transaction that keeps all other
 
 import asyncio
 import decimal
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar, cast
 
@@ -16,12 +15,11 @@ from tollhouse.stores.audit import audit_query, audit_row
 from tollhouse.stores.database import Answer, Reader, Row, Values
 from tollhouse.stores.database import Connection as Statements
 from tollhouse.stores.postgres_monitor import CHANNEL
-from tollhouse.stores.postgres_pool import STATEMENT_TIMEOUT_S, Connection, Pool, storable
+from tollhouse.stores.postgres_pool import STATEMENT_TIMEOUT_S, Connection, Pool, numbered, storable
 from tollhouse.stores.sqlite_quotas import SqliteQuotas
 
 T = TypeVar("T")
 
-_PLACE = re.compile(r"\?(\d*)")
 # Settlements, leases and top-ups wait for the few milliseconds, and so do changes for each other.
 _ALONE = "SET LOCAL idle_in_transaction_session_timeout = 10000; LOCK TABLE account IN SHARE ROW EXCLUSIVE MODE"
 # SQLite's trigger does it there.
@@ -80,7 +78,7 @@ class PostgresQuotas(SqliteQuotas):
         return [audit_row(row) for row in await self._rows(sql, *values)]
 
     async def _rows(self, sql: str, *values: str | int | None) -> list[Row]:
-        return [_whole(row) for row in await self._pool.fetch(_numbered(sql), *values, again=True)]
+        return [_whole(row) for row in await self._pool.fetch(numbered(sql), *values, again=True)]
 
 
 class _Changes:
@@ -115,8 +113,8 @@ class _Lent:
     def execute(self, statements: str, bindings: Values | None = None) -> Answer:
         """Run one statement. Raises one of DATABASE_ERRORS."""
         if not statements.startswith("INSERT INTO transfer"):
-            return _Found(self._ask(_numbered(statements), bindings or ()))
-        sql = f"{_numbered(statements)} RETURNING debit_account, credit_account, amount"
+            return _Found(self._ask(numbered(statements), bindings or ()))
+        sql = f"{numbered(statements)} RETURNING debit_account, credit_account, amount"
         for posted in self._ask(sql, bindings or ()):
             self._ask(_POST, cast("Values", posted))
         return _Found([])
@@ -143,12 +141,6 @@ class _Found:
     def fetchall(self) -> list[Row]:
         """The rows that are left."""
         return list(self._rows)
-
-
-def _numbered(sql: str) -> str:
-    """SQLite's places `?` and `?1` as PostgreSQL's `$1`."""
-    count = iter(range(1, 1_000))
-    return _PLACE.sub(lambda found: f"${found.group(1) or next(count)}", sql)
 
 
 def _whole(row: Sequence[object]) -> Row:
