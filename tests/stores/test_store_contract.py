@@ -243,6 +243,25 @@ def test_usage_adds_up_by_what_was_asked(stores: Stores) -> None:
     stores(work)
 
 
+def test_old_records_go_in_batches_while_charges_and_sums_stay(stores: Stores) -> None:
+    async def work(store: Store) -> None:
+        workspace = await store.create_workspace("acme", 5)
+        ids = [new_id() for _ in range(5)]
+        for number, request_id in enumerate(ids):
+            kept = record(request_id, workspace_id=workspace.id, started_at_ms=number * 1_000)
+            await settle(store, hold(request_id, workspace.id), lines(10, 3), kept)
+        before = await store.charges(ids[0])
+        assert [amount for _, amount in before] == [10, 3]
+        assert await store.delete_calls(3_000, 2) == 2
+        assert [await store.call(one) is None for one in ids] == [True, True, False, False, False]
+        assert await store.delete_calls(3_000, 2) == 1
+        assert await store.delete_calls(3_000, 2) == 0
+        assert await store.charges(ids[0]) == before
+        assert (await store.usage(UsageFilter(), ()))[0].calls == 5
+
+    stores(work)
+
+
 def test_everything_is_there_after_a_restart(stores: Stores) -> None:
     async def before(store: Store) -> str:
         workspace = await store.create_workspace("acme", 5)

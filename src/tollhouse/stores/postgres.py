@@ -23,7 +23,8 @@ from tollhouse.stores.postgres_writer import Settler
 from tollhouse.stores.settlement import CHARGES_SQL, record_of
 from tollhouse.stores.usage import UsageFilter, UsageRow, usage_query, usage_rows
 
-_DELETE_CALLS = """
+# Rows that another replica is deleting just now are left to it.
+_DELETE = """
 DELETE FROM request WHERE id IN (
     SELECT id FROM request WHERE started_at_ms < $1 ORDER BY started_at_ms LIMIT $2 FOR UPDATE SKIP LOCKED
 ) RETURNING 1
@@ -95,21 +96,21 @@ class PostgresStore(Accounts):
         rows = await self._pool.fetch(RECORD, request_id, again=True)
         return record_of(rows[0]) if rows else None
 
-    async def charges(self, request_id: str) -> tuple[tuple[str, int], ...]:
-        """The lines that one call was charged: what was bought, and nano-USD."""
-        rows = await self._pool.fetch(numbered(CHARGES_SQL), request_id, REVENUE, again=True)
-        return tuple((str(row[0]), row[1] if isinstance(row[1], int) else 0) for row in rows)
-
     async def usage(self, which: UsageFilter, by: Sequence[str]) -> list[UsageRow]:
         """Sums of calls, tokens and cost out of the roll-ups, grouped by any of DIMENSIONS."""
         sql, values = usage_query(which, by)
         rows = await self._pool.fetch(numbered(sql), *values, again=True, timeout_s=LONG_TIMEOUT_S)
         return usage_rows(rows, which, by)
 
+    async def charges(self, request_id: str) -> tuple[tuple[str, int], ...]:
+        """The lines that one call was charged: what was bought, and nano-USD."""
+        rows = await self._pool.fetch(numbered(CHARGES_SQL), request_id, REVENUE, again=True)
+        return tuple((str(code), int(str(amount))) for code, amount in rows)
+
     async def delete_calls(self, before_ms: int, at_most: int) -> int:
         """Delete the records of the oldest calls that began before `before_ms` (Unix time), `at_most` so many, in one
-        transaction; how many there were. Their charges and sums stay. Several replicas may do it at the same time."""
-        return len(await self._pool.fetch(_DELETE_CALLS, before_ms, at_most, timeout_s=LONG_TIMEOUT_S))
+        transaction; how many there were. Their charges and sums stay."""
+        return len(await self._pool.fetch(_DELETE, before_ms, at_most, again=True))
 
 
 async def open_postgres(url: str, pooled: bool, data_dir: Path) -> PostgresStore:

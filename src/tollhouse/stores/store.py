@@ -70,6 +70,10 @@ class Store(AccountStore, CallStore, Protocol):
         """The record of one call."""
         ...
 
+    async def usage(self, which: UsageFilter, by: Sequence[str]) -> list[UsageRow]:
+        """Sums of calls, tokens and cost out of the roll-ups, grouped by any of DIMENSIONS."""
+        ...
+
     async def charges(self, request_id: str) -> tuple[tuple[str, int], ...]:
         """The lines that one call was charged: what was bought, and nano-USD."""
         ...
@@ -77,10 +81,6 @@ class Store(AccountStore, CallStore, Protocol):
     async def delete_calls(self, before_ms: int, at_most: int) -> int:
         """Delete the records of the oldest calls that began before `before_ms` (Unix time), `at_most` so many, in one
         transaction; how many there were. Their charges and sums stay."""
-        ...
-
-    async def usage(self, which: UsageFilter, by: Sequence[str]) -> list[UsageRow]:
-        """Sums of calls, tokens and cost out of the roll-ups, grouped by any of DIMENSIONS (stores/usage.py)."""
         ...
 
     async def close(self) -> None:
