@@ -294,3 +294,32 @@ def test_a_closed_store_refuses(stores: Stores) -> None:
         await store.close()
 
     asyncio.run(work())
+
+
+def test_the_lines_of_a_charge_can_be_read(stores: Stores) -> None:
+    async def work(store: Store) -> None:
+        workspace = await store.create_workspace("acme", 5)
+        request_id = new_id()
+        await settle(store, hold(request_id, workspace.id), lines(1_500, 3), record(request_id))
+        assert await store.charges(request_id) == (("model", 1_500), ("tool:1", 3))
+        assert await store.charges("none") == ()
+
+    stores(work)
+
+
+@pytest.mark.fault(80)
+def test_old_records_go_in_small_batches_and_charges_and_sums_stay(stores: Stores) -> None:
+    async def work(store: Store) -> None:
+        workspace = await store.create_workspace("acme", 5)
+        ids = [new_id() for _ in range(10)]
+        for number, request_id in enumerate(ids):
+            kept = record(request_id, workspace_id=workspace.id, started_at_ms=number)
+            await settle(store, hold(request_id, workspace.id), lines(10), kept)
+        assert [await store.delete_calls(7, 3) for _ in range(4)] == [3, 3, 1, 0]
+        assert [await store.call(request_id) is None for request_id in ids] == [True] * 7 + [False] * 3
+        assert await store.balance(workspace.id) == -100
+        (row,) = await store.usage(UsageFilter(workspace_id=workspace.id), ())
+        assert (row.calls, row.cost_nano_usd) == (10, 100)
+
+    stores(work)
+    stores.assert_balanced()

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.books import ask, new_id, record, settle, with_store
+from support.stores import KINDS, Stores
 from tollhouse.observe.record import CallRecord
 from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 from tollhouse.stores.usage import HOUR_MS, UsageFilter, UsageRow
 
 BERLIN, KOLKATA, UTC_BY_NAME = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata"), ZoneInfo("UTC")
@@ -32,24 +34,25 @@ MOMENTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data_dir = tmp_path_factory.mktemp("usage")
+@pytest.fixture(scope="module", params=KINDS)
+def books(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Stores:
+    url = request.getfixturevalue("postgres").new_database() if request.param == "postgres" else None
+    stores = Stores(tmp_path_factory.mktemp("usage"), url)
 
-    async def fill(store: SqliteStore) -> None:
+    async def fill(store: Store) -> None:
         for moment in MOMENTS:
             await settle(store, None, (), record(new_id(), started_at_ms=at_ms(moment)))
         await settle(store, None, (), record(new_id(), model=None, provider=None, started_at_ms=0, status="refused"))
 
-    with_store(data_dir, fill)
-    return data_dir
+    stores(fill)
+    return stores
 
 
-def usage(data_dir: Path, which: UsageFilter, *by: str) -> list[UsageRow]:
-    async def read(store: SqliteStore) -> list[UsageRow]:
+def usage(stores: Stores, which: UsageFilter, *by: str) -> list[UsageRow]:
+    async def read(store: Store) -> list[UsageRow]:
         return await store.usage(which, by)
 
-    return with_store(data_dir, read)
+    return stores(read)
 
 
 def since(text: str, zone: ZoneInfo | None = None) -> UsageFilter:
@@ -66,12 +69,12 @@ def since(text: str, zone: ZoneInfo | None = None) -> UsageFilter:
         (KOLKATA, {"2026-10-25": 4, "2026-10-26": 2, "2026-11-01": 1}),
     ],
 )
-def test_a_day_is_one_of_the_zone(books: Path, zone: ZoneInfo | None, days: dict[str, int]) -> None:
+def test_a_day_is_one_of_the_zone(books: Stores, zone: ZoneInfo | None, days: dict[str, int]) -> None:
     rows = usage(books, since("2026-10-01", zone), "day")
     assert {row.group[0]: row.calls for row in rows} == days
 
 
-def test_hours_and_months(books: Path) -> None:
+def test_hours_and_months(books: Stores) -> None:
     hours = usage(books, since("2026-10-25", BERLIN), "hour", "model")
     assert [row.group for row in hours] == [
         ("2026-10-25T02:00+02:00", "openai/gpt-5"),
@@ -94,7 +97,7 @@ def test_hours_and_months(books: Path) -> None:
         ("2026-10-24T22:30", "2026-10-24T22:30", 1),
     ],
 )
-def test_what_is_asked_for_is_answered_by_whole_hours(books: Path, begin: str, end: str, calls: int) -> None:
+def test_what_is_asked_for_is_answered_by_whole_hours(books: Stores, begin: str, end: str, calls: int) -> None:
     (row,) = usage(books, UsageFilter(since_ms=at_ms(begin), until_ms=at_ms(end)))
     assert row.calls == calls
 

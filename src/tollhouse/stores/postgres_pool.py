@@ -21,6 +21,7 @@ LONG_TIMEOUT_S = 30.0
 """For sums over much data, and migrations."""
 SIZE = 8
 _REPEATS = 3
+_PLACE = re.compile(r"\?(\d*)")
 
 Scalar = str | bytes | int | None
 Value = Scalar | Sequence[Scalar]
