@@ -126,7 +126,7 @@ def test_a_stop_is_told_at_once_and_a_restart_is_found_by_itself(own_postgres: P
             await asyncio.to_thread(own_postgres.stop, "immediate")
             await asyncio.to_thread(own_postgres.start)
             await asyncio.gather(*told)
-            assert store.ready()
+            assert await until(store.ready) < 5
             assert await store.balance(account.removeprefix("credit:")) == 10**6 - 7 * 201
 
     asyncio.run(work())
