@@ -39,11 +39,13 @@ from tollhouse.observe.metrics import MULTIPROCESS_VARIABLE, Metrics, forget_pro
 from tollhouse.relay.admission import Admission, Authenticator
 from tollhouse.relay.attempts import AttemptLimits, Attempts
 from tollhouse.relay.budget import Budget
+from tollhouse.relay.choosing import Chooser
 from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
 from tollhouse.relay.relay import Relay
+from tollhouse.relay.rules_in_force import REFRESH_S, RulesInForce, configured_rules
 from tollhouse.relay.settling import Settling
-from tollhouse.relay.upkeep import MoneyUpkeep, Upkeep
+from tollhouse.relay.upkeep import Chore, MoneyUpkeep, Upkeep
 from tollhouse.settings import Settings
 from tollhouse.simulator.serve import RunningSimulator, start_simulator
 from tollhouse.stores.spool import FileSpool
@@ -95,6 +97,13 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
             log.warning("leases could not be given back; the next start does it", why=error.fault.detail)
 
 
+class Offer(msgspec.Struct, frozen=True):
+    """What callers can ask for: the catalogue, and the rules that choose from it."""
+
+    catalog: Catalog
+    rules: RulesInForce
+
+
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     """A wired gateway, ready to be served by uvicorn under `config`."""
 
@@ -104,6 +113,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     money: Money
     catalog: Catalog
     upstream: HttpUpstream
+    rules_watch: Upkeep
     simulator: RunningSimulator | None
     log: Log
 
@@ -134,7 +144,13 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
             undo.push_async_callback(upstream.close)
             money = await Money.open(settings, store, log)
             undo.push_async_callback(money.close, log)
-            app = _join(settings, store, money, loaded.catalog, upstream, log)
+            configured = configured_rules(settings.routing_rules, demo=settings.demo)
+            rules = RulesInForce(configured, store.rules, lambda: loaded.catalog, log)
+            await rules.begin()
+            rules_watch = Upkeep((Chore("look for other routing rules", REFRESH_S, rules.refresh),), log)
+            rules_watch.start()
+            undo.push_async_callback(rules_watch.stop)
+            app = _join(settings, store, money, Offer(loaded.catalog, rules), upstream, log)
             config = server_config(app, _limits(settings))
             # uvicorn takes whole seconds; a fraction would be rounded down to none.
             config.timeout_graceful_shutdown = max(1, round(settings.drain_s))
@@ -146,12 +162,14 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
             money=money,
             catalog=loaded.catalog,
             upstream=upstream,
+            rules_watch=rules_watch,
             simulator=simulator if in_use else None,
             log=log,
         )
 
     async def close(self) -> None:
         """Close what `wire` opened; everything settled is on disk afterwards, and no lease is left."""
+        await self.rules_watch.stop()
         await self.upstream.close()
         await self.money.close(self.log)
         if self.simulator is not None:
@@ -160,12 +178,12 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _join(
-    settings: Settings, store: SqliteStore, money: Money, catalog: Catalog, upstream: HttpUpstream, log: Log
+    settings: Settings, store: SqliteStore, money: Money, offer: Offer, upstream: HttpUpstream, log: Log
 ) -> DoorApp:
     clock_s = time.monotonic
 
     def snapshot() -> Catalog:
-        return catalog
+        return offer.catalog
 
     async def readiness() -> Readiness:
         # There is no second store for limits yet: they are kept in this process and are always there.
@@ -173,7 +191,8 @@ def _join(
 
     authenticator = Authenticator(store, clock_s, _now_ms)
     formats = {form.name: form for form in FORMATS}
-    admission = Admission(snapshot, formats, Budget(money.ledger, _now_ms, settings.admission))
+    chooser = Chooser(offer.rules.current, snapshot)
+    admission = Admission(snapshot, formats, Budget(money.ledger, _now_ms, settings.admission), chooser)
     limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s, on_loss=settings.on_loss)
     attempts = Attempts(upstream, formats, limits, clock_s, random.random)
     relay = Relay(admission, attempts, money.closing, log, clock_s)

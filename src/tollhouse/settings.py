@@ -33,16 +33,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """All that an operator can set; each also as `TOLLHOUSE_<NAME>`. Sizes in bytes, durations in seconds.
 
     The environment beats the file, a command-line flag beats both. `catalog` None means the catalogue that is
-    shipped. `demo` gives an empty data folder a workspace to try, and lets the simulator stand in for providers
-    that are not configured. `cors_origins` empty turns CORS off. `trusted_proxies` are networks whose X-Forwarded-*
-    headers count. `on_loss` says what to do with a request that the provider's format cannot say in full. `admission`
-    says when a call may be forwarded: while the most that it can cost fits (bound), or while no balance is used up
-    (positive). `settle` says whether the last byte of an answer waits until its charge is on disk (durable) or not
-    (async).
+    shipped. `routing_rules` hold while none are stored; None means none, on a demo the shipped ones. `demo` gives an
+    empty data folder a workspace to try, and lets the simulator stand in for providers that are not configured.
+    `cors_origins` empty turns CORS off. `trusted_proxies` are networks whose X-Forwarded-* headers count. `on_loss`
+    says what to do with a request that the provider's format cannot say in full. `admission` says when a call may be
+    forwarded: while the most that it can cost fits (bound), or while no balance is used up (positive). `settle` says
+    whether the last byte of an answer waits until its charge is on disk (durable) or not (async).
     """
 
     data_dir: Folder = Path("data")
     catalog: File = None
+    routing_rules: File = None
     host: Annotated[str, msgspec.Meta(min_length=1, description="a host name or an IP address")] = "127.0.0.1"
     port: Port = 8080
     workers: Annotated[int, msgspec.Meta(ge=1, le=64, description="a whole number from 1 to 64")] = 1

@@ -10,10 +10,13 @@ from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import AccountStore
 from tollhouse.catalog.entries import Catalog, Resolved
 from tollhouse.ir.fault import Fault, FaultError, FaultKind, invalid_request
+from tollhouse.ir.request import ChatRequest
 from tollhouse.money.lease import Hold
 from tollhouse.money.pricing import unpriced_feature
 from tollhouse.relay.budget import Budget
 from tollhouse.relay.call import Call
+from tollhouse.relay.choosing import Chooser, Chosen
+from tollhouse.routing.auto import Decision
 from tollhouse.wire.format import Scan, WireFormat
 
 _CACHED_KEYS = 10_000
@@ -80,6 +83,10 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     scan: Scan
     resolved: Resolved
     hold: Hold
+    decision: Decision | None = None
+    """Why it is this model, where rules chose it."""
+    request: ChatRequest | None = None
+    """The request decoded, where that was needed already."""
     injected_limit: int | None = None
     """The limit on the answer's tokens that the gateway has set, since the caller set none and more does not fit."""
 
@@ -92,18 +99,30 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
 class Admission:
     """Checks a call whose key is good, in the order of the published contracts."""
 
-    def __init__(self, catalog: Callable[[], Catalog], formats: Mapping[str, WireFormat], budget: Budget) -> None:
+    def __init__(
+        self,
+        catalog: Callable[[], Catalog],
+        formats: Mapping[str, WireFormat],
+        budget: Budget,
+        chooser: Chooser,
+    ) -> None:
         self._catalog = catalog
         self._formats = formats
         self._budget = budget
+        self._chooser = chooser
 
     async def admit(self, call: Call, principal: Principal) -> Admitted:
-        """Raises FaultError: invalid_request, unknown_model, model_not_allowed, insufficient_balance,
+        """Raises FaultError: invalid_request, unknown_model, smart_routing, model_not_allowed, insufficient_balance,
         key_limit, books_unavailable."""
         call.voice.validate(call.body)
         wire_format = self._formats[call.voice.format_name]
         scan = wire_format.scan(call.body)
-        resolved = self.resolve(scan.peek.model, principal)
+        chosen: Chosen | None = None
+        if scan.peek.model == call.voice.auto_model:
+            chosen = await self._chooser.choose(wire_format, scan)
+            resolved = chosen.narrowed(self.resolve(chosen.decision.model, principal))
+        else:
+            resolved = self.resolve(scan.peek.model, principal)
         model = resolved.model
         if not model.unpriced_allowed:
             field = unpriced_feature(model.price, scan.peek.paid)
@@ -121,6 +140,8 @@ class Admission:
             scan=scan,
             resolved=resolved,
             hold=terms.hold,
+            decision=chosen.decision if chosen else None,
+            request=chosen.request if chosen else None,
             injected_limit=terms.injected_limit,
         )
 

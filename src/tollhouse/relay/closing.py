@@ -13,11 +13,12 @@ from tollhouse.money.settlement import Spending, postings
 from tollhouse.money.store import ChargeLine
 from tollhouse.observe.logs import Log
 from tollhouse.observe.metrics import Metrics
-from tollhouse.observe.record import Attempt, CallRecord
+from tollhouse.observe.record import Attempt, CallRecord, Routed
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.attempts import Opened
 from tollhouse.relay.call import Call
 from tollhouse.relay.settling import Settling
+from tollhouse.routing.auto import Decision
 from tollhouse.tokens.bounds import likely_prompt_tokens, likely_tokens
 from tollhouse.wire.format import Answered
 from tollhouse.wire.quirks import Quirks
@@ -132,6 +133,7 @@ class Closing:
             attempts=tuple(progress.trail),
             client_request_id=call.client_request_id,
             losses=tuple(dict.fromkeys(loss.path[:200] for loss in opened.losses))[:100] if opened else (),
+            routed=_routed(admitted.decision) if admitted and admitted.decision else None,
         )
 
     def _report(self, progress: Progress, record: CallRecord) -> None:
@@ -142,6 +144,16 @@ class Closing:
         label = progress.admitted.resolved.label if progress.admitted else "none"
         self._metrics.call(record, label)
         self._log.call(record)
+
+
+def _routed(decision: Decision) -> Routed:
+    return Routed(
+        rules_version=decision.rules_version,
+        rule_id=decision.rule_id,
+        basket=decision.basket,
+        tier=decision.tier,
+        tokens=decision.tokens,
+    )
 
 
 def _unrecorded(record: CallRecord, fault: Fault) -> CallRecord:

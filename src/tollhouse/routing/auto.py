@@ -69,6 +69,11 @@ def facts_of(request: ChatRequest, *, has_tool_choice: bool) -> Facts:
     )
 
 
+def needs_text(rules: RuleSet, facts: Facts) -> bool:
+    """Whether a decision depends on what the prompt says, and not on its outside alone."""
+    return not facts.has_tools and (rules.classify_streams or not facts.stream)
+
+
 def decide(rules: RuleSet, facts: Facts, count: Callable[[str], int]) -> Decision:
     """The first rule that fits, in the order A, B, C; `count` is the tokenizer and is asked only when a rule needs
     the estimate. Raises FaultError (smart_routing) naming the piece of the rules that is missing."""

@@ -48,3 +48,13 @@ class RuleSet(msgspec.Struct, frozen=True, kw_only=True):
         """Every model that the rules can choose, once each, in the order of the rules."""
         named = (self.tool_model, self.simple.model, *(band.model for band in self.bands), self.streaming_model)
         return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
+class BrokenRules(msgspec.Struct, frozen=True, kw_only=True):
+    """Rules that cannot be used, or none at all: every call that needs them is refused. `why` is for the operator."""
+
+    version: str
+    why: str
+
+
+Rules = RuleSet | BrokenRules

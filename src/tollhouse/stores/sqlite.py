@@ -16,6 +16,7 @@ from tollhouse.observe.record import CallRecord
 from tollhouse.stores.database import FILE_NAME, Connection, Reader, Row, connect_writer, prepare_folder, same_file
 from tollhouse.stores.health import Health, books_unavailable, fault_of
 from tollhouse.stores.migrate import migrate, shipped
+from tollhouse.stores.routing_rules import SqliteRules
 from tollhouse.stores.settlement import RECORD_SQL, Settlement, record_of, settlement_of, write_settlements
 from tollhouse.stores.sqlite_ledger import SqliteLedger
 from tollhouse.stores.usage import UsageFilter, UsageRow, usage_query, usage_rows
@@ -42,8 +43,8 @@ FROM api_key k JOIN workspace w ON w.id = k.workspace_id
 
 
 class SqliteStore:
-    """Implements AccountStore and CallStore; its `ledger` is the LedgerStore. Several processes may open one data
-    folder.
+    """Implements AccountStore and CallStore; its `ledger` is the LedgerStore, its `rules` the RulesStore. Several
+    processes may open one data folder.
 
     Methods raise FaultError (books_unavailable) when the database cannot be used, with the cause in `detail`. They
     are called in an event loop. Look-ups by key run there and then, since they take less than a hop to a thread;
@@ -62,6 +63,7 @@ class SqliteStore:
         self._scans = Reader(path, self._health)
         self._writer: Writer[Settlement] = Writer(connection, write_settlements, self._missing, self._health)
         self.ledger = SqliteLedger(path.parent, self._writer, self._look_ups, clock_s)
+        self.rules = SqliteRules(self._writer, self._look_ups, self._scans)
         self._clock_s = clock_s
         self._probed_s = clock_s()
 
