@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= data
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run test check format test-long mutants bench conformance clean setup
+.PHONY: run test check format test-long mutants bench conformance fuzz clean setup
 
 # uv lives in the project's own environment; the lock file says every version and hash.
 $(VENV)/.ready: pyproject.toml uv.lock
@@ -44,6 +44,12 @@ mutants: setup
 
 bench: setup
 	$(BIN)/python -m bench
+
+# Looks for inputs that break a decoder: `make fuzz SECONDS=600`.
+SECONDS ?= 60
+fuzz: setup
+	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --inexact --group fuzz --python $(BIN)/python
+	$(BIN)/python -m fuzz $(SECONDS)
 
 conformance: setup
 	$(BIN)/python -m conformance

@@ -16,7 +16,8 @@ class WrongAnswerError(Exception):
 @dataclass(frozen=True)
 class Load:
     """One load. `messages` is what is asked; `text` what is answered: whole, or as a stream with a chunk every `pace_s`
-    (0: as fast as they can be written)."""
+    (0: as fast as they can be written). `upstream_format` is what the upstream speaks; where that is not Chat, `plain`
+    is the load of the same stream that a bare proxy relays in place of this one."""
 
     name: str
     title: str
@@ -24,6 +25,8 @@ class Load:
     text: str
     stream: bool = False
     pace_s: float = 0.0
+    upstream_format: str = "openai_chat"
+    plain: str | None = None
 
     def request(self, model: str) -> bytes:
         """The JSON body that asks `model`."""
@@ -48,6 +51,10 @@ class Load:
         chunks.append(self._chunk([], _USAGE))
         return [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks] + [b"data: [DONE]\n\n"]
 
+    def upstream_events(self) -> list[bytes]:
+        """The server-sent events of a streamed answer as the upstream sends them."""
+        return self.events() if self.upstream_format == "openai_chat" else self._messages_events()
+
     def check(self, body: bytes) -> None:
         """Read a whole answer or stream as a client would. Raises WrongAnswerError."""
         said = _streamed_text(body) if self.stream else _whole_text(body)
@@ -55,6 +62,25 @@ class Load:
             raise WrongAnswerError(
                 f"load {self.name}: the text differs, {len(said)} of {len(self.text)} characters came"
             )
+
+    def _messages_events(self) -> list[bytes]:
+        """The same stream as Anthropic tells it."""
+        size = len(self.text) // CHUNKS
+        message = {"id": "msg_" + "b" * 24, "type": "message", "role": "assistant", "model": self.name, "content": []}
+        counts = {"input_tokens": _USAGE["prompt_tokens"], "output_tokens": 1}
+        events: list[dict[str, object]] = [
+            {"type": "message_start", "message": {**message, "stop_reason": None, "usage": counts}},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        ]
+        for start in range(0, len(self.text), size):
+            delta = {"type": "text_delta", "text": self.text[start : start + size]}
+            events.append({"type": "content_block_delta", "index": 0, "delta": delta})
+        events.append({"type": "content_block_stop", "index": 0})
+        ended = {"stop_reason": "end_turn", "stop_sequence": None}
+        usage = {"output_tokens": _USAGE["completion_tokens"]}
+        events.append({"type": "message_delta", "delta": ended, "usage": usage})
+        events.append({"type": "message_stop"})
+        return [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events]
 
     def _chunk(self, choices: list[dict[str, object]], usage: dict[str, int] | None = None) -> dict[str, object]:
         return {**_head("chat.completion.chunk", self.name), "choices": choices, "usage": usage}
@@ -105,6 +131,16 @@ LOADS = {
         # Half a millisecond lets every chunk arrive by itself. Chunks written faster run together in the sockets, how
         # many depends on who else uses the machine, and nginx relays what has run together at the price of one.
         Load("c", "a stream of 200 chunks, one every 0.5 ms", _SHORT, _STREAMED, stream=True, pace_s=0.0005),
+        Load(
+            "d",
+            "the same, from an upstream that speaks Messages; nginx relays c",
+            _SHORT,
+            _STREAMED,
+            stream=True,
+            pace_s=0.0005,
+            upstream_format="anthropic_messages",
+            plain="c",
+        ),
         Load("k", "the same, all at once", _SHORT, _STREAMED, stream=True),
         Load("p", "the same, one every 5 ms", _SHORT, _STREAMED, stream=True, pace_s=0.005),
     )

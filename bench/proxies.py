@@ -132,15 +132,16 @@ class Tollhouse:
 
 
 def _plain_targets(name: str, port: int) -> dict[str, Target]:
-    return {load: Target(name, port, f"/{load}/v1/chat/completions", load) for load in LOADS}
+    paths = {name: f"/{load.plain or name}/v1/chat/completions" for name, load in LOADS.items()}
+    return {load: Target(name, port, path, load) for load, path in paths.items()}
 
 
 def _catalogue(upstream: int) -> str:
     lines = ["providers:"]
-    for load in LOADS:
+    for load, told in LOADS.items():
         lines += [
             f"  - id: bench-{load}",
-            "    format: openai_chat",
+            f"    format: {told.upstream_format}",
             f"    base_url: http://127.0.0.1:{upstream}/{load}/v1",
             f"    api_key: ${{{_PROVIDER_KEY}}}",
         ]

@@ -13,7 +13,7 @@ from bench.loads import LOADS
 from bench.measure import Cost
 
 # Wanted of a first version: CPU per call as a multiple of nginx, and the rest in its own unit.
-RATIOS = {"a": 10.0, "b": 9.0, "c": 2.6}
+RATIOS = {"a": 10.0, "b": 9.0, "c": 2.6, "d": 3.0}
 ADDED_LATENCY_MS = 2.0
 IDLE_MB = 100.0
 GROWTH_MB = 20.0

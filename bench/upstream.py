@@ -17,7 +17,7 @@ WHOLE_ANSWERS = {
     name.encode(): _WHOLE % (len(load.answer()), load.answer()) for name, load in LOADS.items() if not load.stream
 }
 STREAMED_ANSWERS = {
-    name.encode(): [b"%x\r\n%b\r\n" % (len(event), event) for event in load.events()]
+    name.encode(): [b"%x\r\n%b\r\n" % (len(event), event) for event in load.upstream_events()]
     for name, load in LOADS.items()
     if load.stream
 }

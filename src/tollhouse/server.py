@@ -42,7 +42,7 @@ from tollhouse.relay.budget import Budget
 from tollhouse.relay.choosing import Chooser
 from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
-from tollhouse.relay.relay import Relay
+from tollhouse.relay.relay import Pace, Relay
 from tollhouse.relay.rules_in_force import REFRESH_S, RulesInForce, configured_rules
 from tollhouse.relay.settling import Settling
 from tollhouse.relay.upkeep import Chore, MoneyUpkeep, Upkeep
@@ -195,9 +195,14 @@ def _join(
     admission = Admission(snapshot, formats, Budget(money.ledger, _now_ms, settings.admission), chooser)
     limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s, on_loss=settings.on_loss)
     attempts = Attempts(upstream, formats, limits, clock_s, random.random)
-    relay = Relay(admission, attempts, money.closing, log, clock_s)
+    pace = Pace(clock_s=clock_s, comment_after_s=settings.stream_comment_s)
+    relay = Relay(admission, attempts, money.closing, log, pace)
     door = Door(
-        dialects=(HppRouter(), HyperInfer(), VoltageGpu()),
+        dialects=(
+            HppRouter(strict_schema=settings.strict_schema),
+            HyperInfer(strict_schema=settings.strict_schema),
+            VoltageGpu(strict_schema=settings.strict_schema),
+        ),
         authenticate=authenticator.authenticate,
         handle=relay.handle,
         catalog=snapshot,

@@ -35,10 +35,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     The environment beats the file, a command-line flag beats both. `catalog` None means the catalogue that is
     shipped. `routing_rules` hold while none are stored; None means none, on a demo the shipped ones. `demo` gives an
     empty data folder a workspace to try, and lets the simulator stand in for providers that are not configured.
-    `cors_origins` empty turns CORS off. `trusted_proxies` are networks whose X-Forwarded-* headers count. `on_loss`
-    says what to do with a request that the provider's format cannot say in full. `admission` says when a call may be
-    forwarded: while the most that it can cost fits (bound), or while no balance is used up (positive). `settle` says
-    whether the last byte of an answer waits until its charge is on disk (durable) or not (async).
+    `cors_origins` empty turns CORS off. `trusted_proxies` are networks whose X-Forwarded-* headers count.
+    `strict_schema` refuses what the published documents do not allow. `on_loss` says what to do with a request that the
+    provider's format cannot say in full. `admission` says when a call may be forwarded: while the most that it can cost
+    fits (bound), or while no balance is used up (positive). `settle` says whether the last byte of an answer waits
+    until its charge is on disk (durable) or not (async).
     """
 
     data_dir: Folder = Path("data")
@@ -70,11 +71,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_body_bytes: Size = 50 * 1000 * 1000
     max_bodies_bytes: Size = 512 * 1000 * 1000
     max_connections: Count = 10_000
+    strict_schema: Annotated[bool, msgspec.Meta(description="true or false")] = False
     on_loss: Annotated[Literal["report", "reject"], msgspec.Meta(description="report or reject")] = "report"
     admission: Annotated[Literal["bound", "positive"], msgspec.Meta(description="bound or positive")] = "bound"
     settle: Annotated[Literal["durable", "async"], msgspec.Meta(description="durable or async")] = "durable"
     attempts: Annotated[int, msgspec.Meta(ge=1, le=10, description="a whole number from 1 to 10")] = 3
     attempts_budget_s: Seconds = 600.0
+    stream_comment_s: Seconds = 15.0
 
 
 _LISTS = frozenset({"cors_origins", "trusted_proxies"})

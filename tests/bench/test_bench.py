@@ -29,7 +29,7 @@ def through_upstream(work):
 
 
 def target(port, load):
-    return Target("direct", port, f"/{load}/v1/chat/completions", load)
+    return Target("direct", port, f"/{LOADS[load].plain or load}/v1/chat/completions", load)
 
 
 @pytest.mark.parametrize(("name", "low", "high"), [("a", 900, 1200), ("b", 98_000, 105_000), ("c", 900, 1200)])
@@ -51,6 +51,14 @@ def test_the_upstream_answers_every_load(name):
         await call_once(target(port, name), LOADS[name])
 
     through_upstream(work)
+
+
+def test_load_d_is_load_c_in_another_format():
+    told = [json.loads(event.split(b"data: ")[1]) for event in LOADS["d"].upstream_events()]
+    deltas = [event["delta"]["text"] for event in told if event["type"] == "content_block_delta"]
+    assert ("".join(deltas), len(deltas)) == (LOADS["c"].text, CHUNKS)
+    assert (told[0]["type"], told[-1]["type"]) == ("message_start", "message_stop")
+    assert LOADS["d"].request("c") == LOADS["c"].request("c")
 
 
 def test_an_answer_to_another_load_is_noticed():

@@ -27,6 +27,7 @@ tiers:
 margin_percent: 25
 streaming: {model: 'ollama/solidity-master:2'}
 tokens_per_image: 150
+tokenizer: bytes
 """
 # What the header tells of a decision, in the order of `told`.
 _TOLD = ("resolved-model", "basket", "tier", "rule-id")
@@ -197,6 +198,7 @@ tiers:
   T2: {model: openai/gpt-5-mini, up_to_tokens: 200}
   T3: {model: openai/gpt-5, up_to_tokens: 1000}
 providers: [openai]
+tokenizer: bytes
 """
     gateway = started(tmp_path, rules)
     try:

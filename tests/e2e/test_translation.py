@@ -2,7 +2,7 @@
 
 import json
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -26,6 +26,10 @@ MODEL = """
     max_output_tokens: 1000
     pricing: {{{{prompt: 1, completion: 10, cached_prompt: 0.1}}}}
     deployments: [{deployments}]
+"""
+COUNTED = """
+  - {{slug: exact, creator: simulator, free: true, tokenizer: o200k_base, deployments: [{{provider: chat, model: m}}]}}
+  - {{slug: rough, creator: simulator, free: true, deployments: [{{provider: responses, model: m}}]}}
 """
 FORMATS = ("chat", "responses", "messages")
 PATHS = {"chat": HYPERINFER.chat, "responses": "/api/v1/responses", "messages": "/api/v1/messages"}
@@ -277,6 +281,27 @@ def test_tokens_are_counted_for_every_upstream(three: RunningGateway) -> None:
         reply = ask(three, "POST", "/api/v1/messages/count_tokens", auth, asked)
         assert reply.status == 200, reply.body
         assert reply.json()["input_tokens"] > 0
+
+
+@pytest.mark.fault(13, 14)
+def test_a_prompt_is_counted_in_the_models_own_encoding(start_gateway: Callable[..., RunningGateway]) -> None:
+    running = start_gateway(catalog=CATALOG + COUNTED)
+    auth = {"x-api-key": running.key()}
+
+    def counted(model: str, text: str) -> int:
+        asked = {"model": model, "messages": [{"role": "user", "content": text}]}
+        reply = ask(running, "POST", "/api/v1/messages/count_tokens", auth, asked)
+        assert reply.status == 200, reply.body
+        return reply.json()["input_tokens"]
+
+    before = len(running.arrivals())
+    words = "the clerk counts each cart " * 100
+    assert counted("exact", words) - counted("exact", "x") == pytest.approx(500, abs=5)
+    assert counted("rough", words) - counted("rough", "x") == pytest.approx(len(words) / 3, abs=5)
+    assert counted("exact", "<|endoftext|>" * 10) > 50
+    # Long text is counted on a thread, in time that no caller can stretch.
+    assert counted("exact", "a" * 1_000_000) > 100_000
+    assert len(running.arrivals()) == before
 
 
 def test_the_provider_gets_its_own_key_in_its_own_way(three: RunningGateway) -> None:

@@ -89,6 +89,7 @@ def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300,
     admitted = bare(
         call=call,
         resolved=resolved,
+        decision=None,
         scan=bare(peek=bare(paid=(), stream=True), size_bytes=len(body)),
         hold=Hold(request_id="r1", parts=(Part("credit:ws", "nano_usd", 1),), price_version="v1"),
     )

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from tollhouse.tokens.encodings import BYTES
 from tollhouse.wire.quirks import Quirks
 
 _REST_OF_NAME = re.compile(r"[!-~]{1,1024}", re.ASCII)
@@ -130,7 +131,8 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """One model that callers can name. A wildcard (`slug` ends in `*`) hands the rest of the name on to its
     deployments' `*` and is never listed. `demo` marks a model that the simulator answers in place of a provider that
-    is not configured. `context_length` and `max_output_tokens` are in tokens, 0 where unknown."""
+    is not configured. `context_length` and `max_output_tokens` are in tokens, 0 where unknown. `tokenizer` names the
+    encoding (`tokens/encodings.py`) in which prompts are counted where the provider does not."""
 
     slug: str
     name: str
@@ -149,6 +151,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     hugging_face_id: str | None = None
     demo: bool = False
     unpriced_allowed: bool = False
+    tokenizer: str = BYTES
 
     @property
     def is_wildcard(self) -> bool:

@@ -9,6 +9,7 @@ from tollhouse.catalog.entries import Benchmark, Creator, Model
 from tollhouse.catalog.fields import Fields
 from tollhouse.catalog.prices import read_price
 from tollhouse.catalog.problems import did_you_mean
+from tollhouse.tokens.encodings import BYTES, NAMES
 
 FEATURES = ("tools", "vision", "json_mode", "reasoning", "streaming", "prompt_caching")
 
@@ -73,6 +74,7 @@ def read_model(fields: Fields, creators: dict[str, Creator]) -> ModelDraft:
         datacenter_locations=fields.texts("datacenter_locations"),
         benchmarks=_read_benchmarks(fields),
         hugging_face_id=fields.text("hugging_face_id") or None,
+        tokenizer=fields.choice("tokenizer", sorted(NAMES), BYTES),
         unpriced_allowed=fields.choice("unpriced", ("refuse", "allow"), "refuse") == "allow",
     )
     deployments = tuple(_read_deployment(entry, model) for entry in fields.mappings("deployments", "provider"))

@@ -165,6 +165,14 @@ class Exchange(RequestResponseCycle):
         await self.start(worded.status, (_JSON, *worded.headers, *more))
         await self.end(worded.body)
 
+    def comment(self, data: bytes) -> bool:
+        """Send a part of the body at once; False when the caller has left, reads slowly, or has the whole answer."""
+        if self.disconnected or self.response_complete or self.flow.write_paused:
+            return False
+        head = b"" if self.response_started else self._head(None)
+        self.transport.write(head + self._framed(data))
+        return True
+
     def on_gone(self, callback: Callable[[], None] | None) -> None:
         """Call back once when the caller hangs up, from now on or already; None cancels that."""
         if callback is not None and self.disconnected:

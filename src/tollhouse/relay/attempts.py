@@ -12,6 +12,7 @@ from tollhouse.observe.record import Attempt
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.outgoing import OnLoss, Outgoing
 from tollhouse.routing.plan import Plan
+from tollhouse.tokens.bounds import likely_prompt_tokens
 from tollhouse.upstream.auth import authorization
 from tollhouse.upstream.client import Upstream, UpstreamAnswer, UpstreamRequest
 from tollhouse.wire.format import AnswerPolicy, WireFormat
@@ -169,6 +170,7 @@ def _open(asking: _Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
         creator=admitted.resolved.model.creator.slug,
         custom_tools=outgoing.custom_tools(deployment),
         losses=losses,
+        input_tokens=likely_prompt_tokens(call.body) if admitted.scan.peek.stream else 0,
     )
     source = outgoing.format_of(deployment)
     return open_translation(source, admitted.format, policy, admitted.scan.peek, made), losses

@@ -33,6 +33,11 @@ class Caller(Protocol):
         """Send the last part of the body. Raises CallerGoneError."""
         ...
 
+    def comment(self, data: bytes) -> bool:
+        """Send a part of the body at once, between two others; False when that cannot be: the caller has left, reads
+        slowly, or has the whole answer."""
+        ...
+
     def on_gone(self, callback: Callable[[], None] | None) -> None:
         """Call back once when the caller hangs up, from now on or already; None cancels that."""
         ...

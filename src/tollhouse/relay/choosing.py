@@ -10,11 +10,8 @@ from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.request import ChatRequest
 from tollhouse.routing.auto import Decision, Facts, decide, facts_of, needs_text
 from tollhouse.routing.rules import BrokenRules, Rules, RuleSet
-from tollhouse.tokens.bounds import likely_tokens
+from tollhouse.tokens.encodings import OFF_LOOP_BYTES, Encoding, encoding
 from tollhouse.wire.format import Scan, WireFormat
-
-OFF_LOOP_BYTES = 64 * 1024
-"""A longer request is read and counted on a thread, so that nobody else waits for it."""
 
 _NULL = b"null"
 
@@ -47,13 +44,14 @@ class Chooser:
         forbid the provider; unknown_model when the model that they name has no price here; invalid_request."""
         rules = usable(self._rules())
         facts = facts_before_reading(scan)
+        coding = encoding(rules.tokenizer)
         request: ChatRequest | None = None
         if not needs_text(rules, facts):
-            decision = decide(rules, facts, count_text)
-        elif scan.size_bytes <= OFF_LOOP_BYTES:
-            request, decision = _read_and_decide(rules, facts, wire_format, scan)
+            decision = decide(rules, facts, coding.count_text)
+        elif coding.is_loaded and scan.size_bytes <= OFF_LOOP_BYTES:
+            request, decision = _read_and_decide(rules, coding, wire_format, scan)
         else:
-            request, decision = await asyncio.to_thread(_read_and_decide, rules, facts, wire_format, scan)
+            request, decision = await asyncio.to_thread(_read_and_decide, rules, coding, wire_format, scan)
         check_target(rules, decision, self._catalog())
         return Chosen(decision=decision, request=request, providers=rules.providers)
 
@@ -81,11 +79,6 @@ def facts_before_reading(scan: Scan) -> Facts:
         stream=scan.peek.stream,
         has_tools=scan.peek.has_tools or (choice is not None and bytes(choice).strip() != _NULL),
     )
-
-
-def count_text(text: str) -> int:
-    """Tokens of a text by the estimate from its size."""
-    return likely_tokens(len(text.encode("utf-8", "surrogatepass")))
 
 
 def check_target(rules: RuleSet, decision: Decision, catalog: Catalog) -> None:
@@ -121,6 +114,9 @@ def allowed_deployments(model: Model, providers: tuple[str, ...] | None) -> tupl
     return tuple(one for one in model.deployments if one.provider.id in providers)
 
 
-def _read_and_decide(rules: RuleSet, facts: Facts, wire_format: WireFormat, scan: Scan) -> tuple[ChatRequest, Decision]:
+def _read_and_decide(
+    rules: RuleSet, coding: Encoding, wire_format: WireFormat, scan: Scan
+) -> tuple[ChatRequest, Decision]:
+    """Only requests without tools are read this far."""
     request = wire_format.decode_request(scan)
-    return request, decide(rules, facts_of(request, has_tool_choice=facts.has_tools), count_text)
+    return request, decide(rules, facts_of(request, has_tool_choice=False), coding.count_text)

@@ -37,6 +37,7 @@ class Progress(msgspec.Struct, kw_only=True):
     opened: Opened | None = None
     trail: list[Attempt]
     first_byte_s: float | None = None
+    streaming: bool = False
     closed: bool = False
 
 

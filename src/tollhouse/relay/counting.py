@@ -1,5 +1,6 @@
 """Counting: how many tokens a request would have, by the provider's own count where it has one."""
 
+import asyncio
 from collections.abc import Mapping
 
 import msgspec
@@ -8,7 +9,8 @@ from tollhouse.catalog.entries import Deployment, Resolved
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.relay.admission import Admission
 from tollhouse.relay.call import Call
-from tollhouse.tokens.bounds import likely_prompt_tokens
+from tollhouse.tokens.encodings import OFF_LOOP_BYTES, encoding
+from tollhouse.tokens.prompt import count_prompt
 from tollhouse.upstream.auth import authorization
 from tollhouse.upstream.client import Upstream, UpstreamRequest
 from tollhouse.wire.format import Scan, WireFormat
@@ -33,8 +35,8 @@ class Counting:
 
     async def count(self, call: Call) -> bytes:
         """The body of the answer. Raises FaultError: invalid_request, unknown_model, model_not_allowed, and what a
-        provider refuses of the request. A provider that cannot count, or cannot be reached, is stood in for by an
-        estimate from the size of the request."""
+        provider refuses of the request. A provider that cannot count, or cannot be reached, is stood in for by a
+        count of our own in the model's encoding."""
         call.voice.validate(call.body)
         wire_format = self._formats[call.voice.format_name]
         scan = wire_format.scan(call.body)
@@ -46,7 +48,12 @@ class Counting:
                 counted = await self._asked(call, wire_format, scan, resolved, deployment)
                 if counted is not None:
                     return counted
-        return msgspec.json.encode(Count(input_tokens=likely_prompt_tokens(call.body)))
+        request, coding = wire_format.decode_request(scan), encoding(resolved.model.tokenizer)
+        if coding.is_loaded and scan.size_bytes <= OFF_LOOP_BYTES:
+            counted_here = count_prompt(request, coding)
+        else:
+            counted_here = await asyncio.to_thread(count_prompt, request, coding)
+        return msgspec.json.encode(Count(input_tokens=counted_here))
 
     async def _asked(
         self, call: Call, wire_format: WireFormat, scan: Scan, resolved: Resolved, deployment: Deployment

@@ -13,6 +13,7 @@ from tollhouse.relay.admission import Admitted
 from tollhouse.wire.custom_tools import asked_as_functions, names_of
 from tollhouse.wire.envelope import may_hold_envelope, request_taken_back
 from tollhouse.wire.format import WireFormat
+from tollhouse.wire.quirks import Quirks
 
 OnLoss = Literal["report", "reject"]
 
@@ -32,7 +33,7 @@ class Outgoing:
         self._on_loss = on_loss
         self._sealed = may_hold_envelope(admitted.call.body)
         self._request: ChatRequest | None = admitted.request
-        self._encoded: dict[tuple[str, str, bool], tuple[bytes, tuple[Loss, ...]]] = {}
+        self._encoded: dict[tuple[str, str, Quirks], tuple[bytes, tuple[Loss, ...]]] = {}
 
     def format_of(self, deployment: Deployment) -> WireFormat:
         """The format that the deployment speaks."""
@@ -94,10 +95,10 @@ class Outgoing:
 
     def _translated(self, deployment: Deployment) -> tuple[bytes, tuple[Loss, ...]]:
         """The request in the deployment's format, and what was lost on the way there; encoded once."""
-        name = deployment.provider.format
+        name, quirks = deployment.provider.format, deployment.quirks
         upstream_model = self._admitted.resolved.upstream_model(deployment)
         functions_only = self._has_functions_only(deployment)
-        known = self._encoded.get((name, upstream_model, functions_only))
+        known = self._encoded.get((name, upstream_model, quirks))
         if known is not None:
             return known
         losses: list[Loss] = []
@@ -110,8 +111,8 @@ class Outgoing:
         if limit is None and target.needs_output_limit:
             limit = model.max_output_tokens or None
         request = msgspec.structs.replace(request, model=upstream_model, output_limit=limit)
-        encoded = target.encode_request(request, losses), tuple(losses)
-        self._encoded[name, upstream_model, functions_only] = encoded
+        encoded = target.encode_request(request, losses, quirks), tuple(losses)
+        self._encoded[name, upstream_model, quirks] = encoded
         return encoded
 
     def _decoded(self) -> ChatRequest:

@@ -4,14 +4,17 @@ import asyncio
 import urllib.parse
 from collections.abc import Callable
 
+import msgspec
+
 from tollhouse.ir.fault import Fault, FaultError
 from tollhouse.ir.loss import Loss
 from tollhouse.observe.logs import Log
-from tollhouse.relay.admission import Admission
+from tollhouse.relay.admission import Admission, Admitted
 from tollhouse.relay.attempts import Attempts, Opened
 from tollhouse.relay.call import Call, Caller, CallerGoneError, Headers
 from tollhouse.relay.closing import BROKEN, Closing, Progress
 from tollhouse.relay.departure import Departure
+from tollhouse.relay.keepalive import KeepAlive
 
 _LOSS_HEADER = b"x-tollhouse-loss"
 _MAX_TOKENS_HEADER = b"x-tollhouse-max-tokens"
@@ -25,36 +28,36 @@ _STREAM: Headers = (
 )
 
 
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """The relay's time: a monotonic clock, and after how much silence the caller of a stream gets a comment."""
+
+    clock_s: Callable[[], float]
+    comment_after_s: float = 15.0
+
+
 class Relay:
     """Handles calls; one instance serves all."""
 
-    def __init__(
-        self, admission: Admission, attempts: Attempts, closing: Closing, log: Log, clock_s: Callable[[], float]
-    ) -> None:
+    def __init__(self, admission: Admission, attempts: Attempts, closing: Closing, log: Log, pace: Pace) -> None:
         self._admission = admission
         self._attempts = attempts
         self._closing = closing
         self._log = log
-        self._clock_s = clock_s
+        self._pace = pace
 
     async def handle(self, call: Call, caller: Caller) -> None:
         """Answer one call, whatever happens; never raises but when its task is cancelled."""
         progress = Progress(call=call, trail=[])
         departure = Departure(caller)
-        started = False
         self._closing.opened(progress)
         try:
-            await self._open(progress, departure)
-            opened = progress.opened
-            if opened is None:  # _open either sets it or raises
-                raise FaultError(BROKEN)
-            if progress.admitted is not None and progress.admitted.scan.peek.stream:
-                started = True
-                await self._stream(progress, opened, caller, departure)
+            admitted = await self._admit(progress)
+            if admitted.scan.peek.stream:
+                await self._stream(progress, admitted, caller, departure)
             else:
-                await self._body(progress, opened, caller)
+                await self._body(progress, admitted, caller, departure)
         except FaultError as error:
-            await self._fail(progress, caller, error.fault, started=started)
+            await self._fail(progress, caller, error.fault)
         except CallerGoneError:
             await self._abandon(progress)
         except asyncio.CancelledError:
@@ -62,37 +65,56 @@ class Relay:
             raise
         except Exception as error:
             self._log.broken(call.request_id, error)
-            await self._fail(progress, caller, BROKEN, started=started)
+            await self._fail(progress, caller, BROKEN)
         finally:
             caller.on_gone(None)
             if not self._closing.closed(progress):
                 await self._closing.give_up(progress, "failed", BROKEN)
 
-    async def _open(self, progress: Progress, departure: Departure) -> None:
+    async def _admit(self, progress: Progress) -> Admitted:
         call = progress.call
         if call.principal is None:
             raise FaultError(BROKEN)
-        admitted = await self._admission.admit(call, call.principal)
-        progress.admitted = admitted
-        policy = call.voice.policy(call.request_id, admitted.resolved.slug, admitted.scan.peek)
-        with departure:
-            progress.opened = await self._attempts.open(admitted, policy, progress.trail)
+        progress.admitted = await self._admission.admit(call, call.principal)
+        return progress.admitted
 
-    async def _stream(self, progress: Progress, opened: Opened, caller: Caller, departure: Departure) -> None:
+    async def _open(self, progress: Progress, admitted: Admitted) -> Opened:
+        call = progress.call
+        policy = call.voice.policy(call.request_id, admitted.resolved.slug, admitted.scan.peek)
+        progress.opened = await self._attempts.open(admitted, policy, progress.trail)
+        return progress.opened
+
+    async def _stream(self, progress: Progress, admitted: Admitted, caller: Caller, departure: Departure) -> None:
+        """The head goes out with the first content, or with the first keep-alive: the status stands from then on, while
+        other deployments of the model may still be asked for the content."""
+        loop = asyncio.get_running_loop()
+        await caller.start(200, (*_STREAM, *self._headers(progress)))
+        alive = KeepAlive(caller, self._pace.comment_after_s, loop)
         try:
             with departure:
-                await caller.start(200, (*_STREAM, *self._headers(progress)))
-                progress.first_byte_s = self._clock_s()
+                opened = await self._open(progress, admitted)
+                if not alive.begun:
+                    await caller.start(200, (*_STREAM, *self._headers(progress)))
+                progress.first_byte_s = self._pace.clock_s()
+                progress.streaming = True
                 await caller.write(opened.first)
+                alive.sent_s = loop.time()
                 while not opened.ended:
                     if out := await _more(opened):
                         await caller.write(out)
-        finally:
+                        alive.sent_s = loop.time()
             opened.answer.close()
-        answered = await self._closing.settle(progress, "ok")
+            answered = await self._closing.settle(progress, "ok")
+        finally:
+            alive.stop()
+            progress.streaming = progress.streaming or alive.begun
+            if progress.opened is not None:
+                progress.opened.answer.close()
         await caller.end(opened.pipe.finish(answered))
 
-    async def _body(self, progress: Progress, opened: Opened, caller: Caller) -> None:
+    async def _body(self, progress: Progress, admitted: Admitted, caller: Caller, departure: Departure) -> None:
+        with departure:
+            opened = await self._open(progress, admitted)
         opened.answer.close()
         answered = await self._closing.settle(progress, "ok")
         await caller.start(200, (_JSON, *self._headers(progress)))
@@ -108,14 +130,14 @@ class Relay:
         limit = progress.admitted.injected_limit if progress.admitted else None
         return own if limit is None else (*own, (_MAX_TOKENS_HEADER, str(limit).encode()))
 
-    async def _fail(self, progress: Progress, caller: Caller, fault: Fault, *, started: bool) -> None:
+    async def _fail(self, progress: Progress, caller: Caller, fault: Fault) -> None:
         """Tell the caller, in the words of his dialect: as an error answer, or as the stream's error frame."""
         call = progress.call
         if not progress.closed:
             await self._closing.give_up(progress, "failed" if progress.admitted else "refused", fault)
         worded = call.voice.word(fault, call.request_id, call.endpoint, tuple(progress.trail))
         try:
-            if started and progress.admitted is not None:
+            if progress.streaming and progress.admitted is not None:
                 await caller.end(progress.admitted.format.error_frame(worded.body))
                 return
             await caller.start(worded.status, (_JSON, *worded.headers))

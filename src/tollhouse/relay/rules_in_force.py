@@ -1,5 +1,6 @@
 """RulesInForce: the routing rules that hold now, stored or configured, looked at again several times a second."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,10 @@ from tollhouse.catalog.load import DEFAULT_PATH
 from tollhouse.catalog.problems import CatalogError
 from tollhouse.observe.logs import Log
 from tollhouse.routing.gaps import gaps
-from tollhouse.routing.rules import BrokenRules, Rules
+from tollhouse.routing.rules import BrokenRules, Rules, RuleSet
 from tollhouse.routing.rules_document import read_rules
 from tollhouse.routing.store import RulesStore, StoredRules
+from tollhouse.tokens.encodings import encoding
 
 REFRESH_S = 0.4
 """How often the store is asked whether another version was activated: one look-up by key."""
@@ -74,6 +76,7 @@ class RulesInForce:
         if await self._take_over():
             self._log.info("other routing rules are in force", version=self._rules.version)
             self._tell()
+        await self._make_ready()
 
     async def _take_over(self) -> bool:
         newest = await self._store.activation()
@@ -87,6 +90,15 @@ class RulesInForce:
             rules = BrokenRules(version=str(newest.version), why=why) if stored is None else stored_rules(stored)
         self._rules, self._number = rules, number
         return True
+
+    async def _make_ready(self) -> None:
+        """Load the vocabulary, which takes up to a second; where there is but a demo, the first call that needs it
+        does."""
+        rules = self._rules
+        if isinstance(rules, RuleSet) and not rules.version.startswith(_DEMO):
+            coding = encoding(rules.tokenizer)
+            if not coding.is_loaded:
+                await asyncio.to_thread(coding.count_text, "The first text.")
 
     def _tell(self) -> None:
         """Log what the operator should know; a gateway without rules of its operator's is none of his concern."""

@@ -1,5 +1,6 @@
 """What the simulator understood (Question) and what it says (Answer), in no format; each format reads and writes it."""
 
+import base64
 import hashlib
 import itertools
 import json
@@ -63,7 +64,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer; `reasoning` and `text` are tokens in turn. `endless` says that text has no last token."""
+    """One answer; `reasoning` and `text` are tokens in turn; `seal` goes with reasoning, for the provider alone.
+    `stopped_by` is the stop sequence that ended the text; `endless` says that it has no last token."""
 
     id: str
     created: int
@@ -73,7 +75,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     calls: tuple[ToolCall, ...]
     refusal: str | None
     finish: str
+    stopped_by: str | None
     usage: Usage
+    seal: str
     choices: int = 1
     endless: bool = False
 
@@ -94,16 +98,17 @@ def compose(question: Question, script: Script, created: int) -> Answer:
     """The answer to `question` under `script`; the same two give the same answer, but for `created` (Unix seconds)."""
     reasoning = list(tokens.words(script.reasoning))
     calls = _calls(question, script)
-    text, stopped = _stopped([] if script.refusal else _text(question, script, calls), question.stop)
-    finish = "tool_calls" if calls and not stopped else "stop"
+    text, stopped_by = _stopped([] if script.refusal else _text(question, script, calls), question.stop)
+    finish = "tool_calls" if calls and stopped_by is None else "stop"
     limit = None if script.ignore_limit or script.infinite else question.max_tokens
     if limit is not None and _spent(reasoning, text, calls, script) > limit:
         reasoning, text, calls = _shortened(reasoning, text, calls, limit)
         finish = "length"
     completion = _spent(reasoning, text, calls, script) * question.choices
     usage = Usage(prompt=question.prompt_tokens, completion=completion, reasoning=len(reasoning) * question.choices)
+    answer_id = hashlib.sha256(f"{question.digest}/{question.model}".encode()).hexdigest()[:24]
     return Answer(
-        id=hashlib.sha256(f"{question.digest}/{question.model}".encode()).hexdigest()[:24],
+        id=answer_id,
         created=created,
         model=question.model if script.model is None else script.model,
         reasoning=reasoning,
@@ -111,7 +116,9 @@ def compose(question: Question, script: Script, created: int) -> Answer:
         calls=calls,
         refusal=script.refusal,
         finish=finish if script.finish is None else script.finish,
+        stopped_by=stopped_by if finish == "stop" else None,
         usage=_scripted_usage(usage, script),
+        seal=script.seal or base64.b64encode(hashlib.sha384(answer_id.encode()).digest()).decode(),
         choices=question.choices,
         endless=script.infinite,
     )
@@ -172,10 +179,14 @@ def _shortened_text(text: str) -> str:
     return flat if len(flat) <= _QUOTED_CHARACTERS else flat[: _QUOTED_CHARACTERS - 1] + "…"
 
 
-def _stopped(text: list[str], stop: tuple[str, ...]) -> tuple[list[str], bool]:
+def _stopped(text: list[str], stop: tuple[str, ...]) -> tuple[list[str], str | None]:
+    """The text before the first of the sequences in it, and that sequence."""
     whole = "".join(text)
-    cuts = [place for sequence in stop if sequence and (place := whole.find(sequence)) >= 0]
-    return (tokens.pieces(whole[: min(cuts)]), True) if cuts else (text, False)
+    cuts = [(place, sequence) for sequence in stop if sequence and (place := whole.find(sequence)) >= 0]
+    if not cuts:
+        return text, None
+    place, sequence = min(cuts)
+    return tokens.pieces(whole[:place]), sequence
 
 
 def _calls(question: Question, script: Script) -> tuple[ToolCall, ...]:

@@ -1,6 +1,5 @@
 """Anthropic Messages as a provider speaks them, and the count of a prompt's tokens."""
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -66,6 +65,7 @@ class AnthropicMessages:
         message = _head(answer)
         message["content"] = [block for block, _ in _blocks(answer, script)]
         message["stop_reason"] = None if script.no_finish else _stop_reason(answer)
+        message["stop_sequence"] = answer.stopped_by
         if script.usage != "none":
             message["usage"] = _usage(answer.usage, script)
         return _text(message)
@@ -88,7 +88,10 @@ class AnthropicMessages:
                 yield _event({"type": "content_block_delta", "index": index, "delta": delta})
             yield _event({"type": "content_block_stop", "index": index})
         reason = None if script.no_finish else _stop_reason(answer)
-        last: JsonObject = {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}}
+        last: JsonObject = {
+            "type": "message_delta",
+            "delta": {"stop_reason": reason, "stop_sequence": answer.stopped_by},
+        }
         if not silent:
             usage = _usage(answer.usage, script)
             last["usage"] = _only_output(usage) if early else usage
@@ -191,10 +194,11 @@ def _head(answer: Answer) -> JsonObject:
 
 def _blocks(answer: Answer, script: Script) -> Iterator[tuple[JsonObject, Iterator[JsonObject]]]:
     """Each block whole, and the deltas that tell it."""
-    if answer.reasoning:
-        signature = hashlib.sha256(answer.id.encode()).hexdigest()
-        block = {"type": "thinking", "thinking": "".join(answer.reasoning), "signature": signature}
-        yield block, _thinking(answer, signature)
+    if answer.reasoning and script.hidden:
+        yield {"type": "redacted_thinking", "data": answer.seal}, iter(())
+    elif answer.reasoning:
+        block = {"type": "thinking", "thinking": "".join(answer.reasoning), "signature": answer.seal}
+        yield block, _thinking(answer)
     text = answer.refusal or "".join(answer.text)
     if text or answer.endless or not answer.calls:
         pieces = tokens.pieces(answer.refusal) if answer.refusal else answer.text_pieces(script.chunk_tokens)
@@ -204,10 +208,10 @@ def _blocks(answer: Answer, script: Script) -> Iterator[tuple[JsonObject, Iterat
         yield block, _fragments(call.arguments)
 
 
-def _thinking(answer: Answer, signature: str) -> Iterator[JsonObject]:
+def _thinking(answer: Answer) -> Iterator[JsonObject]:
     for piece in answer.reasoning:
         yield {"type": "thinking_delta", "thinking": piece}
-    yield {"type": "signature_delta", "signature": signature}
+    yield {"type": "signature_delta", "signature": answer.seal}
 
 
 def _fragments(arguments: str) -> Iterator[JsonObject]:
@@ -232,6 +236,8 @@ def _input(arguments: str) -> Json:
 def _stop_reason(answer: Answer) -> str:
     if answer.refusal and answer.finish == "stop":
         return "refusal"
+    if answer.stopped_by is not None and answer.finish == "stop":
+        return "stop_sequence"
     return _STOP_REASONS.get(answer.finish, answer.finish)
 
 

@@ -141,8 +141,11 @@ class _Chunks:
         script = self.script
         if not script.no_role:
             yield self._delta(index, {"role": "assistant", "content": "", "refusal": None})
-        for piece in self.answer.reasoning:
-            yield self._delta(index, {script.reasoning_field: piece})
+        if not script.hidden:
+            for piece in self.answer.reasoning:
+                yield self._delta(index, {script.reasoning_field: piece})
+        if details := _details(self.answer, script, streamed=True):
+            yield self._delta(index, {"reasoning_details": details})
         for piece in tokens.pieces(self.answer.refusal or ""):
             yield self._delta(index, {"refusal": piece})
         for piece in self.answer.text_pieces(script.chunk_tokens):
@@ -213,8 +216,10 @@ def _choice(answer: Answer, script: Script, index: int) -> JsonObject:
         "content": None if silent else content,
         "refusal": answer.refusal,
     }
-    if answer.reasoning:
+    if answer.reasoning and not script.hidden:
         message[script.reasoning_field] = "".join(answer.reasoning)
+    if details := _details(answer, script, streamed=False):
+        message["reasoning_details"] = details
     if answer.calls:
         message["tool_calls"] = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
@@ -222,6 +227,16 @@ def _choice(answer: Answer, script: Script, index: int) -> JsonObject:
         ]
     finish = None if script.no_finish else answer.finish
     return {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
+
+
+def _details(answer: Answer, script: Script, *, streamed: bool) -> list[JsonObject]:
+    """What OpenRouter calls `reasoning_details`: the payload, and the text that was signed, where it was not told."""
+    if not answer.reasoning or not (script.seal or script.hidden):
+        return []
+    if script.hidden:
+        return [{"type": "reasoning.encrypted", "data": answer.seal, "index": 0}]
+    text = "" if streamed else "".join(answer.reasoning)
+    return [{"type": "reasoning.text", "text": text, "signature": answer.seal, "index": 0}]
 
 
 def _tool(tool: Json) -> Tool | None:

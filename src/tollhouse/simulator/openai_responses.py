@@ -61,7 +61,7 @@ class OpenAIResponses:
 
     def whole(self, answer: Answer, script: Script) -> str:
         """The answer as one `response`."""
-        return as_text(_response(answer, script, _output(answer)))
+        return as_text(_response(answer, script, _output(answer, script)))
 
     def events(self, answer: Answer, question: Question, script: Script) -> Iterator[Event]:
         """The answer as events with names and numbers; the last of them holds all of it. Nothing is sent after it."""
@@ -119,7 +119,7 @@ class _Events:
             yield from self._call(call)
         if self.script.no_finish or self.script.no_done:
             return
-        whole = _response(self.answer, self.script, _output(self.answer))
+        whole = _response(self.answer, self.script, _output(self.answer, self.script))
         end = {"type": f"response.{whole['status']}", "response": whole}
         yield end
         if self.script.finish_twice:
@@ -134,9 +134,11 @@ class _Events:
         yield {"type": "response.output_item.done", **place, "item": done}
 
     def _reasoning(self) -> Iterator[JsonObject]:
-        done = _reasoning_item(self.answer)
+        done = _reasoning_item(self.answer, self.script)
 
         def growth() -> Iterator[JsonObject]:
+            if self.script.hidden:
+                return
             place, name = {"summary_index": 0}, "response.reasoning_summary"
             text = "".join(self.answer.reasoning)
             yield {"type": f"{name}_part.added", **place, "part": {"type": "summary_text", "text": ""}}
@@ -202,16 +204,20 @@ def _response(answer: Answer, script: Script, output: list[JsonObject]) -> JsonO
     return response
 
 
-def _output(answer: Answer) -> list[JsonObject]:
-    items = [_reasoning_item(answer)] if answer.reasoning else []
+def _output(answer: Answer, script: Script) -> list[JsonObject]:
+    items = [_reasoning_item(answer, script)] if answer.reasoning else []
     if answer.text or answer.refusal:
         items.append(_message_item(answer))
     return [*items, *(_call_item(call) for call in answer.calls)]
 
 
-def _reasoning_item(answer: Answer) -> JsonObject:
-    text = "".join(answer.reasoning)
-    return {"id": f"rs_{answer.id}", "type": "reasoning", "summary": [{"type": "summary_text", "text": text}]}
+def _reasoning_item(answer: Answer, script: Script) -> JsonObject:
+    item: JsonObject = {"id": f"rs_{answer.id}", "type": "reasoning", "summary": []}
+    if not script.hidden:
+        item["summary"].append({"type": "summary_text", "text": "".join(answer.reasoning)})
+    if script.seal or script.hidden:
+        item["encrypted_content"] = answer.seal
+    return item
 
 
 def _message_item(answer: Answer) -> JsonObject:

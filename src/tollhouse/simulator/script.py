@@ -32,6 +32,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     say: str | None = None
     reasoning: int = 0
     reasoning_field: str = "reasoning_content"
+    seal: str | None = None
+    hidden: bool = False
     tools: int = 0
     call: str | None = None
     args: str | None = None
@@ -178,7 +180,7 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     **dict.fromkeys(("text", "reasoning", "huge", "stall", "cut", "eof", "end", "informational"), _count),
     **dict.fromkeys(("tools", "slice", "chunk_tokens"), _at_least_one),
     **dict.fromkeys(("bad_json", "error_at", "endless"), _count_or_unbounded),
-    **dict.fromkeys(("say", "call", "args", "refusal", "finish", "model", "cost"), _name),
+    **dict.fromkeys(("say", "seal", "call", "args", "refusal", "finish", "model", "cost"), _name),
     **dict.fromkeys(("body", "retry_after", "content_type"), _name),
     **dict.fromkeys(("first", "wait", "delay"), _seconds),
     "reasoning_field": _one_of(frozenset({"reasoning", "reasoning_content"})),

@@ -11,7 +11,7 @@ from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest
 from tollhouse.ir.response import ChatResponse
 from tollhouse.ir.usage import Usage
-from tollhouse.wire.quirks import Quirks
+from tollhouse.wire.quirks import STANDARD, Quirks
 
 if TYPE_CHECKING:
     from tollhouse.wire.pipe import Pipe
@@ -127,8 +127,8 @@ class WireFormat(Protocol):
         """Raises FaultError (invalid_request) naming the field that does not fit."""
         ...
 
-    def encode_request(self, request: ChatRequest, losses: list[Loss]) -> bytes:
-        """Appends to `losses` what this format cannot say."""
+    def encode_request(self, request: ChatRequest, losses: list[Loss], quirks: Quirks = STANDARD) -> bytes:
+        """Appends to `losses` what this format, or the deployment with these `quirks`, cannot say."""
         ...
 
     def decode_response(self, body: bytes) -> ChatResponse:
@@ -143,8 +143,9 @@ class WireFormat(Protocol):
         """A fresh decoder for one stream."""
         ...
 
-    def stream_encoder(self, losses: list[Loss] | None = None) -> StreamEncoder:
-        """A fresh encoder for one stream; it appends to `losses` what this format cannot say."""
+    def stream_encoder(self, losses: list[Loss] | None = None, input_tokens: int = 0) -> StreamEncoder:
+        """A fresh encoder for one stream; it appends to `losses` what this format cannot say. `input_tokens` is what a
+        format that tells the prompt's size first says until the provider has told it."""
         ...
 
     def pipe(self, policy: AnswerPolicy, peek: Peek) -> "Pipe":

@@ -14,9 +14,20 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     is reasoning, which is counted nowhere else; otherwise such a total makes no sense, and usage is estimated.
     custom_tools: tools that take free text are understood, in formats that have them; otherwise callers of other
     formats have theirs sent as functions of one text.
+
+    For requests that are translated to Messages: thinking: the only way in which the model thinks, by a budget (Claude
+    up to 4.5) or adaptively with an effort (from 4.7 on); None takes both. sampling: temperature, top_p and top_k are
+    understood (Claude up to 4.6). system_turns: system text may stand in the middle (from Claude Opus 4.8 on).
     """
 
     stream_usage: bool = True
     output_limit_field: Literal["max_tokens", "max_completion_tokens"] | None = None
+    thinking: Literal["budget", "adaptive"] | None = None
+    sampling: bool = True
+    system_turns: bool = False
     custom_tools: bool = True
     hidden_reasoning: bool = False
+
+
+STANDARD = Quirks()
+"""A deployment that differs in nothing."""

@@ -18,13 +18,15 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 class Made(msgspec.Struct, frozen=True, kw_only=True):
     """What an answer has of its own once it is translated: an id, a creation time (Unix seconds) for providers that
     tell none, the creator of the model, who alone can read its sealed reasoning, and the names of the caller's custom
-    tools that the provider knows as functions. What cannot be carried over is added to `losses`."""
+    tools that the provider knows as functions. `input_tokens` is about what the prompt has, for a format that says so
+    before the provider does. What cannot be carried over is added to `losses`."""
 
     id: str
     created: int
     creator: str
     custom_tools: frozenset[str] = frozenset()
     losses: list[Loss]
+    input_tokens: int = 0
 
 
 class _Translated:
@@ -64,7 +66,7 @@ class StreamTranslation(_Translated):
     def __init__(self, source: WireFormat, target: WireFormat, policy: AnswerPolicy, peek: Peek, made: Made) -> None:
         super().__init__(target, policy, peek, made)
         self._decoder = source.stream_decoder()
-        self._encoder = target.stream_encoder(made.losses)
+        self._encoder = target.stream_encoder(made.losses, made.input_tokens)
         self._custom_calls = CustomCalls(made.custom_tools)
 
     def feed(self, data: bytes) -> bytes:

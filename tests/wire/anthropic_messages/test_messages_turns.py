@@ -34,17 +34,16 @@ from tollhouse.ir.request import (
     Sampling,
     ToolChoice,
 )
-from tollhouse.wire.anthropic_messages.request import DEFAULT_MAX_TOKENS, RequestOptions, encode_request
+from tollhouse.wire.anthropic_messages.request import DEFAULT_MAX_TOKENS, encode_request
+from tollhouse.wire.quirks import STANDARD, Quirks
 
 TOOL = FunctionTool(name="f", parameters={"properties": {}})
 
 
-def encode(
-    *messages: Message, options: RequestOptions | None = None, **fields: Any
-) -> tuple[dict[str, Any], list[str]]:
+def encode(*messages: Message, quirks: Quirks = STANDARD, **fields: Any) -> tuple[dict[str, Any], list[str]]:
     losses: list[Loss] = []
     request = ChatRequest(model="m", messages=messages or (said("user", "Hi"),), **fields)
-    return json.loads(encode_request(request, losses, options or RequestOptions())), loss_paths(losses)
+    return json.loads(encode_request(request, losses, quirks)), loss_paths(losses)
 
 
 def said(role: Role, *parts: Part | str) -> Message:
@@ -89,9 +88,23 @@ def test_system_and_developer_text_goes_to_the_front() -> None:
     assert body["system"] == [block("a"), block("b"), block("d")]
     assert body["messages"] == [{"role": "user", "content": [block("c")]}]
     assert lost == ["messages[3].role"]
-    body, lost = encode(said("user", "c"), said("system", "d"), options=RequestOptions(system_turns=True))
+    body, lost = encode(said("user", "c"), said("system", "d"), quirks=Quirks(system_turns=True))
     assert body["messages"][1] == {"role": "system", "content": [block("d")]}
     assert lost == []
+
+
+def test_system_text_in_the_middle_stays_only_where_it_may() -> None:
+    quirks = Quirks(system_turns=True)
+    kept = [said("user", "a"), said("system", "b"), said("assistant", "c"), said("user", "d")]
+    body, lost = encode(*kept, quirks=quirks)
+    assert ([turn["role"] for turn in body["messages"]], lost) == (["user", "system", "assistant", "user"], [])
+    moved = [said("user", "a"), said("assistant", "b"), said("system", "c"), said("user", "d")]
+    body, lost = encode(*moved, quirks=quirks)
+    assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
+    assert (body["system"], lost) == ([block("c")], ["messages[2].role"])
+    body, lost = encode(said("user", "a"), said("system", "b"), said("user", "c"), quirks=quirks)
+    assert body["messages"] == [{"role": "user", "content": [block("a"), block("c")]}]
+    assert (body["system"], lost) == ([block("b")], ["messages[1].role"])
 
 
 def test_system_text_alone_is_a_turn_of_the_user() -> None:
@@ -225,8 +238,7 @@ def test_media_that_no_block_can_hold(part: Part) -> None:
 
 def test_the_output_limit_is_always_there() -> None:
     assert encode()[0]["max_tokens"] == DEFAULT_MAX_TOKENS
-    assert encode(options=RequestOptions(max_tokens=64_000))[0]["max_tokens"] == 64_000
-    assert encode(output_limit=7, options=RequestOptions(max_tokens=64_000))[0]["max_tokens"] == 7
+    assert encode(output_limit=7)[0]["max_tokens"] == 7
     budget = ReasoningSetting(mode="enabled", budget_tokens=5000)
     assert encode(reasoning=budget)[0]["max_tokens"] == DEFAULT_MAX_TOKENS + 5000
 
@@ -276,15 +288,36 @@ def test_reasoning(setting: ReasoningSetting, thinking: Any, effort: str | None,
 
 
 def test_reasoning_of_models_that_know_budgets_only() -> None:
-    options = RequestOptions(thinking_budgets=True)
-    body, _ = encode(reasoning=ReasoningSetting(effort="medium"), options=options)
+    quirks = Quirks(thinking="budget")
+    body, _ = encode(reasoning=ReasoningSetting(effort="medium"), quirks=quirks)
     assert body["thinking"] == {"type": "enabled", "budget_tokens": 8192}
     assert "output_config" not in body
-    body, lost = encode(reasoning=ReasoningSetting(effort="medium"), options=options, output_limit=500)
+    body, lost = encode(reasoning=ReasoningSetting(effort="medium"), quirks=quirks, output_limit=500)
     assert ("thinking" in body, lost) == (False, ["reasoning.budget_tokens"])
     forced = ToolChoice(mode="required")
-    body, lost = encode(reasoning=ReasoningSetting(effort="low"), options=options, tools=(TOOL,), tool_choice=forced)
+    body, lost = encode(reasoning=ReasoningSetting(effort="low"), quirks=quirks, tools=(TOOL,), tool_choice=forced)
     assert ("thinking" in body, lost) == (False, ["reasoning"])
+
+
+def test_reasoning_of_models_that_know_efforts_only() -> None:
+    quirks = Quirks(thinking="adaptive")
+    for budget, effort in ((1024, "low"), (8000, "medium"), (30_000, "high")):
+        setting = ReasoningSetting(mode="enabled", budget_tokens=budget)
+        body, lost = encode(reasoning=setting, quirks=quirks)
+        assert (body["thinking"], body["output_config"]) == ({"type": "adaptive"}, {"effort": effort})
+        assert lost == ["reasoning.budget_tokens"]
+    both = ReasoningSetting(effort="xhigh", budget_tokens=1024)
+    assert encode(reasoning=both, quirks=quirks)[0]["output_config"] == {"effort": "xhigh"}
+    assert encode(reasoning=ReasoningSetting(effort="low"), quirks=quirks)[1] == []
+
+
+def test_models_that_take_no_sampling_settings() -> None:
+    quirks = Quirks(sampling=False)
+    body, lost = encode(sampling=Sampling(temperature=0.2, top_p=0.5, top_k=3), quirks=quirks)
+    assert not {"temperature", "top_p", "top_k"} & set(body)
+    assert lost == ["sampling.temperature", "sampling.top_p", "sampling.top_k"]
+    # The provider's own defaults are no loss.
+    assert encode(sampling=Sampling(temperature=1, top_p=1), quirks=quirks)[1] == []
 
 
 def test_tools_of_other_formats() -> None:

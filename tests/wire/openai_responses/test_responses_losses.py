@@ -63,11 +63,15 @@ def test_what_the_format_cannot_say_is_a_loss() -> None:
     assert body["reasoning"] == {"effort": "medium"}
     assert "tools" not in body
     assert body["input"][1]["content"] == [{"type": "input_file", "file_data": "data:text/plain;base64,SGk="}]
-    assert body["input"][2] == {
-        "type": "reasoning",
-        "summary": [],
-        "content": [{"type": "reasoning_text", "text": "Hm"}],
-    }
+    # The vendor refuses an item of reasoning that has content.
+    assert body["input"][2] == {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm"}]}
+
+
+def test_reasoning_that_a_caller_sends_back_as_content_stays_content() -> None:
+    item = {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm"}]}
+    request = FORMAT.decode_request(FORMAT.scan(json.dumps({"model": "m", "input": [item]}).encode()))
+    body, losses = encode(request)
+    assert (body["input"], losses) == ([item], [])
 
 
 def test_of_reasoning_that_only_another_format_reads_nothing_is_left() -> None:

@@ -12,6 +12,7 @@ from tollhouse.dialects.dialect import Operation, Route
 from tollhouse.dialects.hpp_router.errors import HppWording
 from tollhouse.dialects.hpp_router.listing import model_list
 from tollhouse.dialects.hpp_router.schema import check_chat
+from tollhouse.dialects.strict import strict_routes
 from tollhouse.relay.call import Headers
 from tollhouse.routing.auto import Decision
 from tollhouse.wire.format import AnswerPolicy, Peek
@@ -66,6 +67,11 @@ class HppRouter(HppWording):
         Route(method="POST", path=_CHAT, operation=Operation.CHAT, endpoint=_CHAT, voice=HppChat()),
         Route(method="GET", path=_MODELS, operation=Operation.MODELS, endpoint=_MODELS),
     )
+
+    def __init__(self, *, strict_schema: bool = False) -> None:
+        """With `strict_schema`, what the published document does not allow is refused."""
+        if strict_schema:
+            self.routes = strict_routes(self.routes, __package__ or "", "openapi.yaml")
 
     def read_key(self, headers: Mapping[str, str]) -> str | None:
         """The `apikey` header; without one, Bearer."""

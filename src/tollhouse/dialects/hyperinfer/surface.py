@@ -16,6 +16,7 @@ from tollhouse.dialects.hyperinfer.voices import (
     HyperInferMessages,
     HyperInferResponses,
 )
+from tollhouse.dialects.strict import strict_routes
 from tollhouse.relay.call import Voice
 
 _CHAT: Final = "/api/v1/chat/completions"
@@ -92,6 +93,11 @@ class HyperInfer(HyperInferWording):
         _probe(_HEALTHZ, Operation.HEALTH),
         _probe(_READYZ, Operation.READY),
     )
+
+    def __init__(self, *, strict_schema: bool = False) -> None:
+        """With `strict_schema`, what the published document does not allow is refused."""
+        if strict_schema:
+            self.routes = strict_routes(self.routes, __package__ or "", "openapi.json")
 
     def read_key(self, headers: Mapping[str, str]) -> str | None:
         """Bearer only, but for the routes of Messages."""

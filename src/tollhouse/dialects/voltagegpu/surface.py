@@ -10,6 +10,7 @@ from tollhouse.catalog.entries import Catalog
 from tollhouse.dialects.credentials import bearer_key, named_key
 from tollhouse.dialects.dialect import Operation, Route
 from tollhouse.dialects.listing import Entry, entry_fields, page
+from tollhouse.dialects.strict import strict_routes
 from tollhouse.dialects.voltagegpu.errors import VoltageWording
 from tollhouse.dialects.voltagegpu.schema import check_chat
 from tollhouse.relay.call import Headers
@@ -76,6 +77,11 @@ class VoltageGpu(VoltageWording):
     name = "voltagegpu"
     roots: tuple[str, ...] = ("/v1", "/api/voltage", "/api/voltage/v1")
     routes: tuple[Route, ...] = _routes()
+
+    def __init__(self, *, strict_schema: bool = False) -> None:
+        """With `strict_schema`, what the published document does not allow is refused."""
+        if strict_schema:
+            self.routes = strict_routes(self.routes, __package__ or "", "openapi.yaml", "/v1")
 
     def read_key(self, headers: Mapping[str, str]) -> str | None:
         """The `X-VoltageGPU-Key` header; without one, Bearer."""

@@ -12,7 +12,7 @@ from tollhouse.wire.anthropic_messages.body_pipe import MessagesBodyPipe
 from tollhouse.wire.anthropic_messages.fault import decode_fault
 from tollhouse.wire.anthropic_messages.names import NAME
 from tollhouse.wire.anthropic_messages.peek import peek_fields
-from tollhouse.wire.anthropic_messages.request import RequestOptions, decode_request, encode_request
+from tollhouse.wire.anthropic_messages.request import decode_request, encode_request
 from tollhouse.wire.anthropic_messages.response import decode_response, encode_response
 from tollhouse.wire.anthropic_messages.stream_decode import MessagesStreamDecoder
 from tollhouse.wire.anthropic_messages.stream_encode import MessagesStreamEncoder
@@ -20,15 +20,12 @@ from tollhouse.wire.anthropic_messages.stream_pipe import MessagesStreamPipe
 from tollhouse.wire.format import AnswerPolicy, Peek, Scan
 from tollhouse.wire.framing import sse_frame
 from tollhouse.wire.pipe import Pipe
-from tollhouse.wire.quirks import Quirks
+from tollhouse.wire.quirks import STANDARD, Quirks
 from tollhouse.wire.scan import join_object, scan_object
 
 
 class AnthropicMessages:
-    """Messages, as Anthropic published it.
-
-    `options` say what a translated request depends on besides itself, such as its default output limit.
-    """
+    """Messages, as Anthropic published it."""
 
     name = NAME
     path = "/messages"
@@ -37,16 +34,13 @@ class AnthropicMessages:
     custom_tools = False
     forwarded_headers = frozenset({"anthropic-version", "anthropic-beta"})
 
-    def __init__(self, options: RequestOptions | None = None) -> None:
-        self._options = RequestOptions() if options is None else options
-
     def scan(self, body: bytes) -> Scan:
         """Cut a request body and peek into it. Raises FaultError (invalid_request)."""
         fields = scan_object(body)
         return Scan(fields, peek_fields(fields), len(body))
 
     def rewrite(self, scan: Scan, changes: Mapping[str, msgspec.Raw], quirks: Quirks) -> bytes:
-        """The body for a provider of the same format: no quirk is known that would change it."""
+        """The body for a provider of the same format: its quirks bend translations only."""
         del quirks
         return join_object({**scan.fields, **changes})
 
@@ -54,9 +48,9 @@ class AnthropicMessages:
         """Raises FaultError (invalid_request) naming the field that does not fit."""
         return decode_request(scan.fields)
 
-    def encode_request(self, request: ChatRequest, losses: list[Loss]) -> bytes:
-        """Appends to `losses` what this format cannot say."""
-        return encode_request(request, losses, self._options)
+    def encode_request(self, request: ChatRequest, losses: list[Loss], quirks: Quirks = STANDARD) -> bytes:
+        """Appends to `losses` what this format, or the deployment with these `quirks`, cannot say."""
+        return encode_request(request, losses, quirks)
 
     def decode_response(self, body: bytes) -> ChatResponse:
         """Raises FaultError (provider_unavailable) when the body is no answer of this format."""
@@ -70,9 +64,10 @@ class AnthropicMessages:
         """A fresh decoder for one stream."""
         return MessagesStreamDecoder()
 
-    def stream_encoder(self, losses: list[Loss] | None = None) -> MessagesStreamEncoder:
-        """A fresh encoder for one stream; it appends to `losses` what this format cannot say."""
-        return MessagesStreamEncoder(losses)
+    def stream_encoder(self, losses: list[Loss] | None = None, input_tokens: int = 0) -> MessagesStreamEncoder:
+        """A fresh encoder for one stream; it appends to `losses` what this format cannot say, and begins by saying
+        `input_tokens` where the provider has told nothing yet."""
+        return MessagesStreamEncoder(losses, input_tokens)
 
     def pipe(self, policy: AnswerPolicy, peek: Peek) -> Pipe:
         """Verbatim when the policy names nothing that could differ, else patched."""

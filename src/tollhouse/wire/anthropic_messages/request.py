@@ -15,27 +15,14 @@ from tollhouse.wire.anthropic_messages.tools import decode_tool, decode_tool_cho
 from tollhouse.wire.anthropic_messages.turns import encode_turns
 from tollhouse.wire.fields import Fields, parse, render
 from tollhouse.wire.leftovers import Losses, kept
+from tollhouse.wire.quirks import STANDARD, Quirks
 
 DEFAULT_MAX_TOKENS = 4096
-"""The output limit where nobody gave one: the format requires it, and every model that is still served takes this."""
+"""The output limit where nobody gave one, before a thinking budget is added to it: the format requires a limit, and
+every model that is still served takes this."""
 
 _TIERS = {"auto": "auto", "standard_only": "default"}
 _OWN_TIERS = {tier: own for own, tier in _TIERS.items()}
-
-
-class RequestOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request depends on besides itself.
-
-    max_tokens: sent where the request has no limit, before a thinking budget is added to it. system_turns: the model
-    takes system text in the middle (see `Turns`). thinking_budgets: it thinks by budget only.
-    """
-
-    max_tokens: int = DEFAULT_MAX_TOKENS
-    system_turns: bool = False
-    thinking_budgets: bool = False
-
-
-_DEFAULTS = RequestOptions()
 
 
 def decode_request(fields: Mapping[str, msgspec.Raw]) -> ChatRequest:
@@ -117,15 +104,13 @@ def _decode_tier(fields: Fields) -> str | None:
     return tier
 
 
-def encode_request(request: ChatRequest, losses: list[Loss], options: RequestOptions = _DEFAULTS) -> bytes:
-    """The body of a request, keys always in the same order; appends to `losses` what this format cannot say.
-
-    Whoever knows the model's own output limit puts it into `options` or into the request.
-    """
+def encode_request(request: ChatRequest, losses: list[Loss], quirks: Quirks = STANDARD) -> bytes:
+    """The body of a request, keys always in the same order; appends to `losses` what this format, or the deployment
+    with these `quirks`, cannot say. Whoever knows the model's own output limit puts it into the request."""
     noted = Losses(NAME, losses)
-    system, turns = encode_turns(request.messages, noted, system_turns=options.system_turns)
-    thinking = _encode_thinking(request, noted, options)
-    body = present(model=request.model, max_tokens=request.output_limit or options.max_tokens + thinking.budget)
+    system, turns = encode_turns(request.messages, noted, system_turns=quirks.system_turns)
+    thinking = _encode_thinking(request, noted, quirks)
+    body = present(model=request.model, max_tokens=request.output_limit or DEFAULT_MAX_TOKENS + thinking.budget)
     if system:
         body["system"] = system
     body["messages"] = turns
@@ -136,7 +121,7 @@ def encode_request(request: ChatRequest, losses: list[Loss], options: RequestOpt
         tool_choice=encode_tool_choice(request, tools, noted),
         thinking=thinking.thinking,
         output_config=_encode_output(request.response_format, thinking.effort, noted),
-        **_encode_sampling(request.sampling, thinking, noted),
+        **_encode_sampling(_known_sampling(request.sampling, noted, quirks), thinking, noted),
         stop_sequences=_encode_stop(request.stop, noted),
         stream=request.stream or None,
         metadata=None if request.user is None else {"user_id": request.user},
@@ -147,15 +132,25 @@ def encode_request(request: ChatRequest, losses: list[Loss], options: RequestOpt
     return render(body)
 
 
-def _encode_thinking(request: ChatRequest, losses: Losses, options: RequestOptions) -> Thinking:
+def _encode_thinking(request: ChatRequest, losses: Losses, quirks: Quirks) -> Thinking:
     """A model that has to call a tool may not think within a budget, the provider says; the tool goes first."""
     limit = request.output_limit
-    found = encode_thinking_setting(request.reasoning, limit, losses, budgets=options.thinking_budgets)
+    found = encode_thinking_setting(request.reasoning, limit, losses, only=quirks.thinking)
     choice = request.tool_choice
     if found.budget and request.tools and choice is not None and choice.mode in ("required", "tool"):
         losses.note("reasoning", f"{NAME} does not think within a budget where a tool must be called")
         return Thinking()
     return found
+
+
+def _known_sampling(sampling: Sampling, losses: Losses, quirks: Quirks) -> Sampling:
+    """What a model that takes no sampling settings is still told: nothing."""
+    if quirks.sampling:
+        return sampling
+    for name in ("temperature", "top_p", "top_k"):
+        if getattr(sampling, name) not in (None, 1):
+            losses.note(f"sampling.{name}", "the model takes no sampling settings")
+    return msgspec.structs.replace(sampling, temperature=None, top_p=None, top_k=None)
 
 
 def _encode_sampling(sampling: Sampling, thinking: Thinking, losses: Losses) -> dict[str, object]:

@@ -1,10 +1,13 @@
 """How much the model may think, in both directions: `thinking` and `output_config.effort`."""
 
+from typing import Literal
+
 import msgspec
 
 from tollhouse.ir.plain import is_object
 from tollhouse.ir.request import ReasoningSetting
 from tollhouse.wire.anthropic_messages.names import NAME
+from tollhouse.wire.effort import encode_effort
 from tollhouse.wire.fields import Fields
 from tollhouse.wire.leftovers import Losses
 
@@ -60,10 +63,14 @@ def decode_thinking_setting(fields: Fields, effort: str | None) -> ReasoningSett
 
 
 def encode_thinking_setting(
-    setting: ReasoningSetting | None, output_limit: int | None, losses: Losses, *, budgets: bool
+    setting: ReasoningSetting | None,
+    output_limit: int | None,
+    losses: Losses,
+    *,
+    only: Literal["budget", "adaptive"] | None,
 ) -> Thinking:
-    """What says `setting`. An effort alone asks for adaptive thinking, or for a budget with `budgets`, for models that
-    know no other way (before Claude 4.6)."""
+    """What says `setting`. An effort alone asks for adaptive thinking, a budget for that budget; `only` names the one
+    way that the model knows, and then the other is bent to it."""
     if setting is None:
         return Thinking()
     if setting.mode == "disabled" or setting.effort == "none":
@@ -75,8 +82,10 @@ def encode_thinking_setting(
     budget = None if setting.mode == "adaptive" else setting.budget_tokens
     if setting.mode == "adaptive":
         losses.drop("reasoning.budget_tokens", setting.budget_tokens)
-    if budget is None and effort is not None and budgets:
-        budget, effort = _BUDGET_OF_EFFORT[effort], None
+    if only == "budget":
+        budget, effort = _as_budget(setting, budget, effort), None
+    elif only == "adaptive" and budget is not None:
+        budget, effort = None, effort or encode_effort(setting, losses)
     if budget is None and effort is None and setting.mode is None:
         losses.drop("reasoning.summary", setting.summary)
         return Thinking()
@@ -91,6 +100,13 @@ def encode_thinking_setting(
         losses.drop("reasoning.effort", effort)
         effort = None
     return Thinking(thinking, effort)
+
+
+def _as_budget(setting: ReasoningSetting, budget: int | None, effort: str | None) -> int | None:
+    """The budget for a model that knows nothing else; None when nothing asks it to think."""
+    if budget is None and effort is None and setting.mode is None:
+        return None
+    return _BUDGET_OF_EFFORT[effort or "high"] if budget is None else budget
 
 
 def _known_effort(effort: str | None, losses: Losses) -> str | None:

@@ -27,8 +27,9 @@ _USER_ONLY = (ImagePart, FilePart, AudioPart)
 class _Turn:
     """A turn that may still grow: `results` stand before `blocks`, and answer the calls of the turn before."""
 
-    def __init__(self, role: str) -> None:
+    def __init__(self, role: str, path: str) -> None:
         self.role = role
+        self.path = path
         self.results: list[Block] = []
         self.blocks: list[Block] = []
         self.extra: Block = {}
@@ -46,8 +47,9 @@ class _Turn:
 class Turns:
     """Takes messages one by one; `system` and `encoded` give the two fields of the request.
 
-    system_turns: whether system text in the middle may stay there; models before Claude Opus 4.8 refuse that (docs
-    "Mid-conversation system messages", 2026-11), so otherwise it moves to the front, which is a loss.
+    system_turns: whether system text in the middle may stay there, right after a turn of the user and before one of the
+    assistant; models before Claude Opus 4.8 refuse that (docs "Mid-conversation system messages", 2026-11). Anywhere
+    else it moves to the front, which is a loss.
     """
 
     def __init__(self, losses: Losses, *, system_turns: bool) -> None:
@@ -62,14 +64,14 @@ class Turns:
         if message.role in ("system", "developer"):
             self._take_system(message, path)
         else:
-            turn = self._turn("assistant" if message.role == "assistant" else "user")
+            turn = self._turn("assistant" if message.role == "assistant" else "user", path)
             self._losses.restore(turn.extra, message.extensions, path)
             for number, part in enumerate(message.parts):
                 self._take_part(turn, part, f"{path}.parts[{number}]")
 
     def encoded(self) -> tuple[list[Block], list[Block]]:
         """`system` and `messages`, once all is taken."""
-        turns = _joined([turn for turn in self._turns if turn.results or turn.blocks])
+        turns = _joined(self._placed([turn for turn in self._turns if turn.results or turn.blocks]))
         self._answer_all_calls(turns)
         if not turns and self._system:
             # The provider wants at least one turn.
@@ -77,10 +79,23 @@ class Turns:
             return [], [{"role": "user", "content": self._system}]
         return self._system, [turn.encoded() for turn in turns]
 
-    def _turn(self, role: str) -> _Turn:
+    def _placed(self, turns: Sequence[_Turn]) -> list[_Turn]:
+        """The turns but for those of the system that may not stand where they do."""
+        placed: list[_Turn] = []
+        for number, turn in enumerate(turns):
+            before = placed[-1].role if placed else None
+            after = turns[number + 1].role if number + 1 < len(turns) else "assistant"
+            if turn.role == "system" and (before, after) != ("user", "assistant"):
+                self._losses.note(f"{turn.path}.role", "system text in the middle is moved to the front")
+                self._system += turn.blocks
+            else:
+                placed.append(turn)
+        return placed
+
+    def _turn(self, role: str, path: str) -> _Turn:
         """The last turn if it has that role, else a new one."""
         if not self._turns or self._turns[-1].role != role:
-            self._turns.append(_Turn(role))
+            self._turns.append(_Turn(role, path))
         return self._turns[-1]
 
     def _take_system(self, message: Message, path: str) -> None:
@@ -88,7 +103,7 @@ class Turns:
         in_place = begun and self._system_turns
         if begun and not in_place:
             self._losses.note(f"{path}.role", "system text in the middle is moved to the front")
-        turn = self._turn("system") if in_place else None
+        turn = self._turn("system", path) if in_place else None
         extra: Block = {} if turn is None else turn.extra
         self._losses.restore(extra, message.extensions, path)
         if turn is None:

@@ -21,7 +21,7 @@ from tollhouse.wire.openai_chat.stream_encode import ChatStreamEncoder
 from tollhouse.wire.openai_chat.tidy import Tidy
 from tollhouse.wire.openai_fault import decode_fault
 from tollhouse.wire.pipe import Pipe
-from tollhouse.wire.quirks import Quirks
+from tollhouse.wire.quirks import STANDARD, Quirks
 from tollhouse.wire.scan import scan_object
 
 _NOTHING = AnswerPolicy()
@@ -50,8 +50,9 @@ class OpenAIChat:
         """Raises FaultError (invalid_request) naming the field that does not fit."""
         return decode_request(scan.fields)
 
-    def encode_request(self, request: ChatRequest, losses: list[Loss]) -> bytes:
-        """Appends to `losses` what this format cannot say."""
+    def encode_request(self, request: ChatRequest, losses: list[Loss], quirks: Quirks = STANDARD) -> bytes:
+        """Appends to `losses` what this format cannot say; `rewrite` is where its quirks matter."""
+        del quirks
         return encode_request(request, losses)
 
     def decode_response(self, body: bytes) -> ChatResponse:
@@ -66,8 +67,9 @@ class OpenAIChat:
         """A fresh decoder for one stream."""
         return ChatStreamDecoder()
 
-    def stream_encoder(self, losses: list[Loss] | None = None) -> ChatStreamEncoder:
+    def stream_encoder(self, losses: list[Loss] | None = None, input_tokens: int = 0) -> ChatStreamEncoder:
         """A fresh encoder for one stream; it appends to `losses` what this format cannot say."""
+        del input_tokens
         return ChatStreamEncoder(losses)
 
     def pipe(self, policy: AnswerPolicy, peek: Peek) -> Pipe:

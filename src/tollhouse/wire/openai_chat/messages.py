@@ -43,6 +43,9 @@ def _decode_message(value: object, path: str) -> Message:
     parts: list[Part] = []
     if role == "assistant":
         parts += decode_reasoning(fields)
+    if role == "assistant" and fields.get("content") == "" and fields.get("tool_calls"):
+        # What a client puts together from a stream has "" where an answer in one piece has null.
+        fields.drop("content")
     parts += decode_content(fields)
     if role == "assistant":
         if refusal := fields.text("refusal"):

@@ -81,12 +81,20 @@ def _decode_details(message: Fields) -> list[ReasoningPart]:
     details = message.get("reasoning_details")
     if not is_array(details):
         return []
-    parts = [decode_detail(Fields(detail)) for detail in details if is_object(detail)]
-    known = [part for part in parts if part is not None]
+    told = [decode_detail(Fields(detail)) for detail in details if is_object(detail)]
+    known = [part for part in told if part is not None]
     if len(known) < len(details):
         return []
     message.drop("reasoning_details")
-    return [part for part in known if not is_empty(part)]
+    parts: list[ReasoningPart] = []
+    for part in known:
+        before = parts[-1] if parts else None
+        # A summary and the payload under it come as two details with one id.
+        if before is not None and part.redacted and part.id is not None and before.id == part.id and before.summary:
+            parts[-1] = msgspec.structs.replace(before, opaque=part.opaque, origin=part.origin)
+        elif not is_empty(part):
+            parts.append(part)
+    return parts
 
 
 def decode_detail(detail: Fields) -> ReasoningPart | None:

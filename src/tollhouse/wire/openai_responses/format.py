@@ -19,7 +19,7 @@ from tollhouse.wire.openai_responses.stream_decode import ResponsesStreamDecoder
 from tollhouse.wire.openai_responses.stream_encode import ResponsesStreamEncoder
 from tollhouse.wire.openai_responses.stream_pipe import StreamPipe
 from tollhouse.wire.pipe import Pipe
-from tollhouse.wire.quirks import Quirks
+from tollhouse.wire.quirks import STANDARD, Quirks
 from tollhouse.wire.scan import join_object, scan_object
 
 
@@ -47,8 +47,9 @@ class OpenAIResponses:
         """Raises FaultError (invalid_request) naming the field that does not fit."""
         return decode_request(scan.fields)
 
-    def encode_request(self, request: ChatRequest, losses: list[Loss]) -> bytes:
-        """Appends to `losses` what this format cannot say."""
+    def encode_request(self, request: ChatRequest, losses: list[Loss], quirks: Quirks = STANDARD) -> bytes:
+        """Appends to `losses` what this format cannot say; `rewrite` is where its quirks matter."""
+        del quirks
         return encode_request(request, losses)
 
     def decode_response(self, body: bytes) -> ChatResponse:
@@ -63,8 +64,9 @@ class OpenAIResponses:
         """A fresh decoder for one stream."""
         return ResponsesStreamDecoder()
 
-    def stream_encoder(self, losses: list[Loss] | None = None) -> ResponsesStreamEncoder:
+    def stream_encoder(self, losses: list[Loss] | None = None, input_tokens: int = 0) -> ResponsesStreamEncoder:
         """A fresh encoder for one stream; it appends to `losses` what this format cannot say."""
+        del input_tokens
         return ResponsesStreamEncoder(losses)
 
     def pipe(self, policy: AnswerPolicy, peek: Peek) -> Pipe:

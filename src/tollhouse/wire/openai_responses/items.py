@@ -7,6 +7,8 @@ outputs of tools in a row are one turn of role `tool`.
 from collections.abc import Sequence
 from typing import cast
 
+import msgspec
+
 from tollhouse.ir.parts import OpaquePart, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart, ToolResultPart
 from tollhouse.ir.plain import is_object
 from tollhouse.ir.request import Message, Role
@@ -24,6 +26,8 @@ from tollhouse.wire.openai_responses.output import decode_message, grouped, item
 from tollhouse.wire.openai_responses.parts import NAME, decode_content, encode_answered, encode_said, plain_text
 from tollhouse.wire.openai_responses.reasoning import decode_reasoning, encode_reasoning
 
+# Form of reasoning that a caller sends back as more than a summary (vLLM's, gpt-oss's).
+_CONTENT_FORM = "content"
 _ROLES = ("system", "developer", "user", "assistant")
 _KNOWN = frozenset({None, "message", "reasoning", *CALLS, *RESULTS})
 
@@ -72,7 +76,8 @@ def _decode_item(item: Fields, value: dict[str, object]) -> Message | list[Part]
     if kind in RESULTS:
         return [decode_result(item, RESULTS[kind])]
     if kind == "reasoning":
-        return [decode_reasoning(item)]
+        part = decode_reasoning(item)
+        return [msgspec.structs.replace(part, form=_CONTENT_FORM) if part.text else part]
     return [OpaquePart(format=NAME, value=value)]
 
 
@@ -151,7 +156,7 @@ def _encode_own_item(part: Part, path: str, losses: Losses) -> dict[str, object]
         case ToolCallPart():
             return encode_call(part, path, losses)
         case ReasoningPart():
-            item = encode_reasoning(part, path, losses)
+            item = encode_reasoning(_as_replayed(part), path, losses)
             # Of reasoning that only another format can read, nothing may be left.
             return None if part.opaque is not None and item == {"type": "reasoning", "summary": []} else item
         case OpaquePart() if part.format == NAME:
@@ -159,6 +164,14 @@ def _encode_own_item(part: Part, path: str, losses: Losses) -> dict[str, object]
         case _:
             losses.note(path, f"{NAME} has no such part in an assistant's turn")
             return None
+
+
+def _as_replayed(part: ReasoningPart) -> ReasoningPart:
+    """What another format showed of the reasoning, as a summary: the vendor refuses an item of its own with content
+    ("array too long", openai/codex#36704, 2026). Those who show the reasoning itself get it back where it stood."""
+    if not part.text or part.summary or part.form == _CONTENT_FORM:
+        return part
+    return msgspec.structs.replace(part, text="", summary=(part.text,))
 
 
 def _encode_own_message(
