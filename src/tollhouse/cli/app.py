@@ -13,6 +13,7 @@ from tollhouse.cli.credits import add_credits
 from tollhouse.cli.keys import add_keys
 from tollhouse.cli.migration import add_migrate
 from tollhouse.cli.output import print_error
+from tollhouse.cli.route import add_route
 from tollhouse.cli.serving import add_serving
 from tollhouse.cli.usage import add_usage
 from tollhouse.cli.workspaces import add_workspaces
@@ -56,6 +57,6 @@ def _parser() -> argparse.ArgumentParser:
     about = f"tollhouse {version('tollhouse')} (Python {platform.python_version()}, SQLite {SQLITE_VERSION})"
     parser.add_argument("--version", action="version", version=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_serving, add_catalogue, add_keys, add_workspaces, add_credits, add_usage, add_migrate):
+    for add in (add_serving, add_catalogue, add_keys, add_workspaces, add_credits, add_usage, add_route, add_migrate):
         add(commands)
     return parser

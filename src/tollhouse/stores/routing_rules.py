@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from tollhouse.ir.fault import invalid_request
 from tollhouse.routing.store import Activation, StoredRules
 from tollhouse.stores.database import Connection, Reader
+from tollhouse.stores.past_calls import PastCall, past_calls_of, past_calls_query
 from tollhouse.stores.settlement import Settlement
+from tollhouse.stores.usage import UsageFilter
 from tollhouse.stores.writer import Writer
 
 MAX_AUTHOR_CHARS = 200
@@ -92,6 +94,11 @@ class SqliteRules:
             return _insert(connection, _int(newest, 0) + 1, (version, author, now_ms, back_to))
 
         return await self._writer.run(work)
+
+    async def past_calls(self, which: UsageFilter, at_most: int, *, routed_only: bool) -> list[PastCall]:
+        """The newest calls that ended well and had a prompt, on which rules can be tried."""
+        sql, values = past_calls_query(which, at_most, routed_only=routed_only)
+        return past_calls_of(await asyncio.to_thread(self._scans.rows, sql, values))
 
 
 def _activate(connection: Connection, version: int | None, author: str, now_ms: int) -> Activation:
