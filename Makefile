@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= data
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run test check format test-long mutants bench conformance fuzz clean setup
+.PHONY: run test check format test-long mutants bench conformance fuzz clients clean setup
 
 # uv lives in the project's own environment; the lock file says every version and hash.
 $(VENV)/.ready: pyproject.toml uv.lock
@@ -53,6 +53,9 @@ fuzz: setup
 
 conformance: setup
 	$(BIN)/python -m conformance
+
+clients: setup
+	$(BIN)/python -m clients
 
 clean:
 	rm -rf $(VENV) .import_linter_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -21,6 +21,8 @@ import msgspec
 import uvicorn
 import uvloop
 
+from tollhouse.accounts.quotas import Change, Plan
+from tollhouse.accounts.standings import Standings
 from tollhouse.catalog.entries import Catalog
 from tollhouse.catalog.load import load_catalog, summarise_left_out
 from tollhouse.dialects.hpp_router.surface import HppRouter
@@ -140,6 +142,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
             in_use = any(p.base_url.startswith(simulator.url) for p in loaded.catalog.providers.values())
             if not in_use:
                 await simulator.stop()
+            await _take_over_plans(store, loaded.catalog, log)
             upstream = HttpUpstream()
             undo.push_async_callback(upstream.close)
             money = await Money.open(settings, store, log)
@@ -190,6 +193,16 @@ def _join(
         return Readiness(books_ok=store.ready(), limits_ok=True)
 
     authenticator = Authenticator(store, clock_s, _now_ms)
+    standings = Standings(store.quotas, store.blocked, clock_s)
+
+    async def changed(accounts: tuple[str, ...]) -> None:
+        authenticator.forget()
+        standings.forget()
+        # The change is made; where this fails, the recall that stands in the books is answered later.
+        with contextlib.suppress(FaultError):
+            await money.ledger.give_back(accounts)
+
+    store.quotas.on_change(changed)
     formats = {form.name: form for form in FORMATS}
     chooser = Chooser(offer.rules.current, snapshot)
     admission = Admission(snapshot, formats, Budget(money.ledger, _now_ms, settings.admission), chooser)
@@ -208,6 +221,7 @@ def _join(
         catalog=snapshot,
         readiness=readiness,
         count_tokens=Counting(admission, upstream, formats).count,
+        standing=standings.of,
         metrics=money.metrics.render,
         refused=money.metrics.refused,
         limits=_limits(settings),
@@ -215,6 +229,19 @@ def _join(
         trusted_proxies=settings.trusted_proxies,
     )
     return DoorApp(door)
+
+
+async def _take_over_plans(store: SqliteStore, catalog: Catalog, log: Log) -> None:
+    """Make the catalogue's plans those of the books. Raises FaultError."""
+    plans = [Plan(name=plan.name, period=plan.period, tokens=plan.tokens) for plan in catalog.plans]
+    change = Change(at_ms=_now_ms(), actor="gateway", note="the catalogue that it was started with")
+    for plan in await store.quotas.sync_plans(plans, change):
+        log.warning(
+            "somebody is on a plan that the catalogue does not have any more; it stays as it was: put it back, or move "
+            "them with `tollhouse workspaces plan` and `tollhouse keys plan`",
+            plan=plan.name,
+            tokens=plan.tokens,
+        )
 
 
 def _now_ms() -> int:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.catalog.entries import Deployment, Provider, Rates, ServiceTier, Tier, Timeouts
+from tollhouse.catalog.entries import Deployment, Provider, Rates, ServiceTier, Tier, Timeouts, TokenPlan
 from tollhouse.catalog.load import load_catalog, summarise_left_out
 from tollhouse.catalog.prices import price_version
 from tollhouse.catalog.problems import CatalogError
@@ -373,3 +373,13 @@ def test_the_version_of_a_price_is_stable_and_follows_every_rate(tmp_path):
     ]
     versions = {load(text, tmp_path).catalog.resolve("big").model.price.version for text in changed}
     assert len(versions | {price.version}) == 6
+
+
+def test_plans_are_read_and_stand_in_place_of_shipped_ones(tmp_path: Path) -> None:
+    file = tmp_path / "catalog.yaml"
+    file.write_text("extends: default\nplans:\n  - {name: free, tokens: 5, period: day}\n  - {name: pro, tokens: 70}\n")
+    assert load_catalog(file, {}, FORMATS).catalog.plans == (
+        TokenPlan(name="free", tokens=5, period="day"),
+        TokenPlan(name="pro", tokens=70, period="month"),
+    )
+    assert load_catalog(None, {}, FORMATS).catalog.plans == (TokenPlan(name="free", tokens=1000),)

@@ -1,5 +1,6 @@
 """What HyperInfer's Messages takes and refuses: the contract's bounds, and the tolerance around them."""
 
+import json
 from typing import Any
 
 import pytest
@@ -182,3 +183,11 @@ def test_a_response_format_is_refused_explicitly(voice: Voice) -> None:
 def test_metadata_is_an_object() -> None:
     takes(MESSAGES, metadata={"user_id": "u"})
     refuses(MESSAGES, "metadata", metadata="u")
+
+
+def test_a_conversation_that_the_server_would_keep_is_refused_as_the_libraries_expect() -> None:
+    takes(MESSAGES, thread=None)
+    for value in ({"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}):
+        fault = refuses(MESSAGES, "thread", thread=value)
+        body = json.loads(MESSAGES.word(fault, "r1", "/api/v1/messages").body)
+        assert body["error"]["details"] == {"error_code": "thread_unsupported_request"}

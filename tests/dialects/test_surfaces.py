@@ -20,6 +20,8 @@ def test_the_routes_are_those_of_the_contracts() -> None:
     assert found == {
         ("hpp_router", "POST", "/llm/v1/chat/completions", "/llm/v1/chat/completions", "chat", False),
         ("hpp_router", "GET", "/llm/v1/models", "/llm/v1/models", "models", False),
+        ("hpp_router", "GET", "/api/usage", "/api/usage", "account", False),
+        ("hpp_router", "GET", "/api/quota-check", "/api/quota-check", "account", False),
         ("hyperinfer", "POST", "/api/v1/chat/completions", "/api/v1/chat/completions", "chat", False),
         ("hyperinfer", "POST", "/api/v1/responses", "/api/v1/responses", "chat", False),
         ("hyperinfer", "POST", "/api/v1/messages", "/api/v1/messages", "chat", False),
@@ -45,6 +47,7 @@ def test_every_route_has_what_its_operation_needs_and_lies_below_a_root() -> Non
     for dialect in DIALECTS:
         for found in dialect.routes:
             assert (found.voice is not None) == (found.operation in {Operation.CHAT, Operation.COUNT_TOKENS})
+            assert (found.view is not None) == (found.operation is Operation.ACCOUNT)
             assert (found.probes is not None) == (found.operation in {Operation.HEALTH, Operation.READY})
             assert any(found.path == root or found.path.startswith(f"{root}/") for root in dialect.roots)
 

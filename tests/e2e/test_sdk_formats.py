@@ -1,6 +1,7 @@
 """Law 11: the official OpenAI and Anthropic SDKs against a running gateway, in every format, over every pair."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -153,3 +154,32 @@ def test_errors_raise_the_right_class(
         list(openai_client.responses.create(model=broken, input="Hi", stream=True))
     with pytest.raises(anthropic.APIError):
         list(anthropic_client.messages.create(model=broken, max_tokens=99, messages=said, stream=True))
+
+
+@every_upstream
+def test_the_tool_loop_of_the_sdk_sends_whole_conversations(
+    running: RunningGateway, anthropic_client: anthropic.Anthropic, upstream: str
+) -> None:
+    asked: list[str] = []
+
+    @anthropic.beta_tool
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        asked.append(city)
+        return "Rain."
+
+    script = (
+        f"script/once/call=weather/args=%7B%22city%22%3A%22Oslo%22%7D/say=The%20toll%20is%20paid./token=t{next(_token)}"
+    )
+    runner = anthropic_client.beta.messages.tool_runner(
+        model=f"{upstream}/{script}",
+        max_tokens=200,
+        tools=[weather],
+        messages=[{"role": "user", "content": "What is the weather in Oslo?"}],
+    )
+    final = runner.until_done()
+    assert asked == ["Oslo"]
+    assert [block.text for block in final.content if block.type == "text"] == [SAID]
+    sent = running.last_body()
+    assert "in Oslo?" in json.dumps(sent), "the question is missing from the second turn"
+    assert sent["tools"]

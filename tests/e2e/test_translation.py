@@ -139,6 +139,55 @@ def test_a_tool_call_goes_through_every_pair(three: RunningGateway, caller: str,
     assert '"city"' in names or '\\"city\\"' in names
 
 
+CODING_TOOLS: list[dict[str, Any]] = [
+    {"type": "namespace", "name": "agents", "tools": [{"type": "function", "name": "wait"}]},
+    {"type": "custom", "name": "patch"},
+    {"type": "web_search", "external_web_access": True},
+]
+
+
+@pytest.mark.row(78)
+@pytest.mark.parametrize("upstream", ["chat", "messages"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_calls_come_back_under_the_names_that_the_caller_gave(
+    three: RunningGateway, upstream: str, stream: bool
+) -> None:
+    def calls(script: str, kind: str, **fields: Any) -> tuple[Reply, list[dict[str, Any]]]:
+        reply = call(three, "responses", f"{upstream}/script/{script}", tools=CODING_TOOLS, stream=stream, **fields)
+        assert reply.status == 200, reply.body
+        body = events_of(reply)[-1]["response"] if stream else reply.json()
+        return reply, [item for item in body["output"] if item["type"] == kind]
+
+    reply, (grouped,) = calls("call=agents__wait/args=%7B%7D", "function_call")
+    assert (grouped["namespace"], grouped["name"], grouped["arguments"]) == ("agents", "wait", "{}")
+    record = three.record(reply.request_id)
+    # The provider's own tool has no price, and no other format can say it: it is left out, and costs nothing.
+    assert {"tools[0]", "tools[2]"} <= set(record.losses)
+    assert "web_search" not in three.arrivals()[-1].body
+    if upstream == "messages":
+        _, (free,) = calls("call=patch/args=%7B%22input%22%3A%22a%20b%22%7D", "custom_tool_call")
+        assert (free["name"], free["input"]) == ("patch", "a b")
+
+    said = {"role": "user", "content": "Hello!"}
+    output = {"type": "function_call_output", "call_id": grouped["call_id"], "output": "ready"}
+    calls("say=Done.", "message", input=[said, grouped, output])
+    assert "agents__wait" in three.arrivals()[-1].body
+    sent = three.last_body()["messages"]
+    assert grouped["call_id"] in json.dumps(sent[-2]), sent
+    assert grouped["call_id"] in json.dumps(sent[-1]), sent
+
+
+def test_an_unpriced_tool_goes_only_where_it_is_left_out(three: RunningGateway) -> None:
+    tools = [{"type": "web_search_20250305", "name": "web_search"}]
+    refused = call(three, "messages", "messages/script/say=Hi", tools=tools)
+    assert refused.status == 400
+    assert "web_search" in refused.json()["error"]["message"]
+    served = call(three, "messages", "both/script/say=Hi", tools=tools)
+    assert served.status == 200, served.body
+    assert three.record(served.request_id).provider == "chat"
+    assert "tools[0]" in served.headers["x-tollhouse-loss"].split(", ")
+
+
 @pytest.mark.parametrize(
     ("caller", "upstream"), [("chat", "messages"), ("responses", "messages"), ("responses", "plain")]
 )

@@ -88,13 +88,14 @@ def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300,
     resolved = bare(model=bare(price=PRICE), slug="a/b", label="a/b", upstream_model=lambda _deployment: "b")
     admitted = bare(
         call=call,
+        format=bare(name="openai_chat"),
         resolved=resolved,
         decision=None,
         scan=bare(peek=bare(paid=(), stream=True), size_bytes=len(body)),
         hold=Hold(request_id="r1", parts=(Part("credit:ws", "nano_usd", 1),), price_version="v1"),
     )
     pipe = bare(usage=usage, received_bytes=received_bytes, finish_reason=None)
-    opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p"), quirks=quirks))
+    opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p", format="openai_chat"), quirks=quirks))
     return Progress(call=cast("Any", call), admitted=cast("Any", admitted), opened=cast("Any", opened), trail=[])
 
 
@@ -215,16 +216,27 @@ def test_a_charge_that_could_not_be_kept_is_told_whole_and_counted_as_none(told:
 
 
 def test_books_that_do_not_answer_are_waited_for_no_longer_than_is_bearable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling_module, "COMMIT_WAIT_S", 0.01)
-
     class Silent(Books):
         async def commit_call(self, transfers: tuple[Transfer, ...], record: CallRecord) -> None:
             await asyncio.Event().wait()
 
-    books = Silent()
-    asyncio.run(closing(books, io.BytesIO()).settle(progress(Usage(input_tokens=7, output_tokens=3), 9), "ok"))
-    assert len(books.spooled) == 1
-    assert books.ended == []
+    async def run() -> None:
+        books = Silent()
+        subject = settling(books, io.BytesIO())
+        log = Log("info", Redaction(), cast("Any", io.BytesIO()))
+        closes = Closing(subject, Metrics(), log, lambda: 1.0)
+        settled = asyncio.create_task(closes.settle(progress(Usage(input_tokens=7, output_tokens=3), 9), "ok"))
+        await asyncio.sleep(0)
+        await subject.watch()
+        assert books.spooled == []
+        monkeypatch.setattr(settling_module, "COMMIT_WAIT_S", -1.0)
+        await subject.watch()
+        await settled
+        assert len(books.spooled) == 1
+        # The books may still answer; until then the money is held.
+        assert books.ended == []
+
+    asyncio.run(run())
 
 
 def test_a_settlement_outlives_the_task_that_asked_for_it() -> None:

@@ -79,6 +79,22 @@ def test_tools_are_called_when_they_must_be():
     assert answer(Script(call="odd", args="{")).calls[0].arguments == "{"
 
 
+@pytest.mark.parametrize(
+    ("script", "fields", "called"),
+    [
+        (Script(once=True, say="Done.", tools=1), {"tools": (CLOCK, WEATHER)}, ["clock"]),
+        (Script(once=True, say="Done.", call="weather"), {"tools": (CLOCK, WEATHER)}, ["weather"]),
+        (Script(once=True, say="Done.", call="weather"), {"tools": (CLOCK,)}, []),
+        (Script(once=True, say="Done.", tools=1), {}, []),
+        (Script(once=True, say="Done.", call="weather"), {"tools": (WEATHER,), "has_tool_results": True}, []),
+    ],
+)
+def test_once_calls_while_the_tool_is_offered_and_has_not_answered(script, fields, called):
+    said = answer(script, **fields)
+    assert [call.name for call in said.calls] == called
+    assert "".join(said.text) == ("" if called else "Done.")
+
+
 def test_choices_multiply_the_usage():
     assert answer(Script(text=5, reasoning=2), choices=3).usage.completion == 21
 

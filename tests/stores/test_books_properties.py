@@ -31,6 +31,9 @@ class Model:
 
     def call(self, workspace: int, number: int, amounts: list[int]) -> None:
         for line, amount in enumerate(amounts):
+            if amount == 0:
+                # What is nothing is not posted.
+                continue
             self.calls.setdefault((number * 2 + workspace, line), (workspace, amount))
 
     def balance(self, workspace: int) -> int:

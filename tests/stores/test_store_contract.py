@@ -159,6 +159,7 @@ def test_what_cannot_be_stored_is_refused_in_words(stores: Stores) -> None:
     stores(work)
 
 
+@pytest.mark.fault(78)
 def test_a_top_up_counts_once_per_reference(stores: Stores) -> None:
     async def work(store: SqliteStore) -> None:
         workspace = await store.create_workspace("acme", 5)

@@ -357,6 +357,17 @@ GOLDEN = [
             )
         ],
     ),
+    # Plans.
+    (
+        PROVIDER + MODEL + "plans:\n  - {name: free, token: 1000}\n  - {name: free, tokens: 0, period: week}\n",
+        [
+            "8: plans[0] (free): needs `tokens`",
+            "8: unknown key `token` in plans[0] (free); did you mean `tokens`?",
+            "9: plans[1] (free).tokens: expected a whole number of at least 1, digits only, not `0`",
+            "9: plans[1] (free).period: `week` is not known here; it is one of `day`, `month`, `total`",
+            "9: plans[1] (free).name: `free` is already defined in line 8",
+        ],
+    ),
     # YAML itself.
     (
         "models: [\n",

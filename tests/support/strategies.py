@@ -26,6 +26,7 @@ from tollhouse.ir.request import (
     CustomTool,
     FunctionTool,
     Message,
+    NamespaceTool,
     ProviderTool,
     ReasoningSetting,
     ResponseFormat,
@@ -173,14 +174,22 @@ def messages(draw):
 
 _schemas = st.just({"$schema": "s", "type": "object", "properties": {"b": {"const": 1.0}, "a": {"anyOf": []}}})
 _tool_marks = {"cache_control": cache_controls, "extensions": extensions()}
+_function_tools = st.builds(
+    FunctionTool,
+    name=names,
+    description=_maybe(texts),
+    parameters=_maybe(_schemas),
+    strict=_maybe(st.booleans()),
+    **_tool_marks,
+)
 tools = st.one_of(
+    _function_tools,
     st.builds(
-        FunctionTool,
+        NamespaceTool,
         name=names,
         description=_maybe(texts),
-        parameters=_maybe(_schemas),
-        strict=_maybe(st.booleans()),
-        **_tool_marks,
+        tools=st.lists(_function_tools, max_size=2).map(tuple),
+        extensions=extensions(),
     ),
     st.builds(CustomTool, name=names, description=_maybe(texts), grammar=_maybe(_leftovers), **_tool_marks),
     st.builds(ProviderTool, format=st.sampled_from(FORMAT_NAMES), value=st.just({"type": "web_search", "max": 3})),

@@ -15,10 +15,12 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
     locked: bool
     balance_nano_usd: int
+    invoicing: bool = False
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as stored and shown: never the key itself. state: active, disabled or revoked."""
+    """A key as stored and shown: never the key itself. state: active, disabled or revoked. `allowed_models` None means
+    all."""
 
     id: str
     workspace: str
@@ -27,10 +29,20 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     created_at_ms: int
     expires_at_ms: int | None
+    workspace_id: str
+    allowed_models: tuple[str, ...] | None = None
+
+
+class NewConsumer(msgspec.Struct, frozen=True, kw_only=True):
+    """HPP Router's record of a key, made together with it."""
+
+    username: str | None = None
+    custom_id: str | None = None
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key about to be stored: `digest` is the SHA-256 of the key, `hint` its prefix and last four characters."""
+    """A key about to be stored: `digest` is the SHA-256 of the key, `hint` its prefix and last four characters. It
+    gets a consumer, unless that is None."""
 
     id: str
     workspace_id: str
@@ -39,6 +51,7 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
     hint: str
     created_at_ms: int
     expires_at_ms: int | None
+    consumer: NewConsumer | None = NewConsumer()
 
 
 class AccountStore(Protocol):
@@ -62,6 +75,11 @@ class AccountStore(Protocol):
 
     async def add_key(self, key: NewKey) -> None:
         """Store a key's digest."""
+        ...
+
+    async def key(self, key: str) -> KeyRow | None:
+        """By id or hint; None when there is none such. Raises FaultError (invalid_request) for a hint that fits
+        several keys."""
         ...
 
     async def keys(self, workspace: str | None = None) -> list[KeyRow]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Final, Literal
 
 import msgspec
 
@@ -175,10 +176,25 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
         return deployment.upstream_model.replace("*", self.rest, 1)
 
 
+PlanPeriod = Literal["day", "month", "total"]
+PLAN_PERIODS: Final[Mapping[str, PlanPeriod]] = MappingProxyType({"day": "day", "month": "month", "total": "total"})
+
+
+class TokenPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A quota that workspaces and keys can be put on: so many tokens in each day or month (UTC), or in all."""
+
+    name: str
+    tokens: int
+    period: PlanPeriod = "month"
+
+
 class Catalog:
     """An immutable snapshot of all that can be called. `listed` is in the order of the file, without wildcards."""
 
-    def __init__(self, providers: Mapping[str, Provider], models: tuple[Model, ...]) -> None:
+    def __init__(
+        self, providers: Mapping[str, Provider], models: tuple[Model, ...], plans: tuple[TokenPlan, ...] = ()
+    ) -> None:
+        self.plans = plans
         self.providers: Mapping[str, Provider] = MappingProxyType(dict(providers))
         self.models = models
         self.listed = tuple(model for model in models if not model.is_wildcard)

@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 
 from tollhouse.catalog.document import DocumentError, parse_document
-from tollhouse.catalog.entries import Catalog, Creator, Deployment, Model
+from tollhouse.catalog.entries import Catalog, Creator, Deployment, Model, TokenPlan
 from tollhouse.catalog.fields import Fields
 from tollhouse.catalog.models import DeploymentDraft, ModelDraft, read_creator, read_model
+from tollhouse.catalog.plans import read_plan
 from tollhouse.catalog.problems import CatalogError, Problem, did_you_mean
 from tollhouse.catalog.providers import ProviderDraft, Surroundings, read_provider, read_quirks, read_timeouts
 
@@ -77,6 +78,7 @@ class _Drafts:
         self._providers: dict[str, ProviderDraft] = {}
         self._models: dict[str, ModelDraft] = {}
         self._enabled: set[str] = set()
+        self._plans: dict[str, TokenPlan] = {}
 
     def read(self, path: Path | None) -> None:
         """Read the file, and the one that it extends first."""
@@ -92,6 +94,9 @@ class _Drafts:
         self._unique(((entry, draft.provider.id) for entry, draft in providers), "id")
         self._providers.update((draft.provider.id, draft) for _, draft in providers)
         self._add_models([read_model(entry, self._creators) for entry in top.mappings("models", "slug")])
+        plans = [(entry, read_plan(entry)) for entry in top.mappings("plans", "name")]
+        self._unique(((entry, plan.name) for entry, plan in plans), "name")
+        self._plans.update((plan.name, plan) for _, plan in plans)
         for provider_id in top.texts("enable", self._providers):
             self._enabled.add(provider_id)
         top.done()
@@ -155,7 +160,11 @@ class _Drafts:
         warnings = [text for key in usable for text in self._providers[key].warnings]
         if not kept:
             warnings.append("no model can be called: set the key of a provider, or add a model")
-        return Loaded(catalog=Catalog(usable, tuple(kept)), left_out=tuple(left_out), warnings=tuple(warnings))
+        return Loaded(
+            catalog=Catalog(usable, tuple(kept), tuple(self._plans.values())),
+            left_out=tuple(left_out),
+            warnings=tuple(warnings),
+        )
 
     def _why_not(self, provider_id: str) -> str | None:
         draft = self._providers[provider_id]

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from tollhouse.catalog.problems import CatalogError
+from tollhouse.cli.audit import add_audit
 from tollhouse.cli.catalogue import add_catalogue, print_catalog_error
+from tollhouse.cli.consumers import add_consumers
 from tollhouse.cli.credits import add_credits
 from tollhouse.cli.keys import add_keys
 from tollhouse.cli.migration import add_migrate
@@ -57,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     about = f"tollhouse {version('tollhouse')} (Python {platform.python_version()}, SQLite {SQLITE_VERSION})"
     parser.add_argument("--version", action="version", version=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_serving, add_catalogue, add_keys, add_workspaces, add_credits, add_usage, add_route, add_migrate):
+    accounts = (add_keys, add_workspaces, add_credits, add_consumers)
+    for add in (add_serving, add_catalogue, *accounts, add_usage, add_audit, add_route, add_migrate):
         add(commands)
     return parser

@@ -1,11 +1,11 @@
-"""`tollhouse keys`: make, list, disable, enable and revoke API keys."""
+"""`tollhouse keys`: make, list, disable, enable and revoke API keys; their limits are in key_limits."""
 
 import argparse
 import secrets
 import shlex
 
 from tollhouse.accounts import keys
-from tollhouse.accounts.store import KeyRow, NewKey, Workspace
+from tollhouse.accounts.store import KeyRow, NewConsumer, NewKey, Workspace
 from tollhouse.cli.books import (
     add_folder_options,
     add_json_option,
@@ -14,7 +14,9 @@ from tollhouse.cli.books import (
     settings_of,
     with_books,
 )
+from tollhouse.cli.changes import add_note_option, change_of
 from tollhouse.cli.commands import Commands, usage_error_of, usd
+from tollhouse.cli.key_limits import add_key_limits, add_limit_options, limit_wishes
 from tollhouse.cli.moments import parse_moment
 from tollhouse.cli.output import moment, money, print_error, print_json, print_table, print_text
 from tollhouse.ir.fault import FaultError, FaultKind
@@ -39,7 +41,15 @@ def add_keys(commands: Commands) -> None:
     create.add_argument("--name", default="", metavar="N", help="a name to know the key by")
     create.add_argument("--credit", type=usd, metavar="USD", help="add this much credit to the workspace")
     create.add_argument("--expires", metavar="WHEN", help="2027-01-31, 2027-01-31T12:00Z, or 30d from now")
+    create.add_argument("--allow", action="append", metavar="MODEL", help="a model that it may use (default: all)")
+    add_limit_options(create)
+    create.add_argument("--plan", metavar="P", help="a plan of the catalogue")
+    create.add_argument("--username", metavar="NAME", help="its consumer's, shown in /api/usage")
+    create.add_argument("--custom-id", metavar="ID", help="its consumer's, shown in /api/usage")
+    create.add_argument("--no-consumer", action="store_true", help="make no consumer: /api/usage answers 404")
+    add_note_option(create)
     create.set_defaults(run=_create)
+    add_key_limits(group)
     listing = group.add_parser("list", help="all keys, without the keys themselves")
     listing.add_argument("--workspace", metavar="W", help="only those of one workspace")
     listing.set_defaults(run=_list)
@@ -75,8 +85,13 @@ def _create(args: argparse.Namespace) -> int:
             hint=keys.hint(key),
             created_at_ms=at_ms,
             expires_at_ms=expires_at_ms,
+            consumer=None if args.no_consumer else NewConsumer(username=args.username, custom_id=args.custom_id),
         )
+        if args.plan is not None:
+            # First, because it may be refused, and then there shall be no key that nobody has seen.
+            await store.quotas.set_plan(key_id, args.plan, change_of(args))
         await store.add_key(new)
+        await _restrict(store, key_id, args)
         if args.credit is not None:
             await store.top_up(workspace.id, args.credit, f"keys-create:{key_id}", at_ms)
         return await store.workspace(workspace.id) or workspace
@@ -103,6 +118,14 @@ def _create(args: argparse.Namespace) -> int:
     if workspace.balance_nano_usd <= 0:
         print_text(f"Next: tollhouse credits add {shlex.quote(workspace.name)} 5")
     return 0
+
+
+async def _restrict(store: SqliteStore, key_id: str, args: argparse.Namespace) -> None:
+    change = change_of(args)
+    for wish in limit_wishes(args, key_id):
+        await store.quotas.set_limit(wish, change)
+    if args.allow:
+        await store.quotas.allow_models(key_id, tuple(dict.fromkeys(args.allow)), change)
 
 
 async def _workspace(store: SqliteStore, name: str, at_ms: int) -> Workspace:
@@ -148,7 +171,7 @@ def _set_state(args: argparse.Namespace) -> int:
     return 0
 
 
-def _as_json(row: KeyRow) -> dict[str, str | None]:
+def _as_json(row: KeyRow) -> dict[str, str | list[str] | None]:
     return {
         "id": row.id,
         "hint": row.hint,
@@ -157,4 +180,5 @@ def _as_json(row: KeyRow) -> dict[str, str | None]:
         "state": row.state,
         "created_at": moment(row.created_at_ms),
         "expires_at": moment(row.expires_at_ms),
+        "allowed_models": None if row.allowed_models is None else list(row.allowed_models),
     }

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from tollhouse.accounts.quotas import ConsumerStanding
 from tollhouse.catalog.entries import Catalog
 from tollhouse.relay.call import Voice, Wording
 
@@ -16,6 +17,7 @@ class Operation(enum.Enum):
     CHAT = "chat"
     COUNT_TOKENS = "count_tokens"
     MODELS = "models"
+    ACCOUNT = "account"
     HEALTH = "health"
     READY = "ready"
 
@@ -37,9 +39,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One method and path of a dialect.
 
     `endpoint` is the path as the dialect's errors name it. `voice` speaks for the routes that make calls or count
-    tokens, also in faults found at the door; `probes` for HEALTH and READY. `public` ones need no key. `read_key` is
-    for a route that takes keys in other headers than the rest of its dialect. `no_websocket` marks a path that other
-    servers also offer as a WebSocket: a handshake there is answered 426, so that programs fall back to HTTP at once.
+    tokens, also in faults found at the door; `probes` for HEALTH and READY; `view` makes the body of ACCOUNT, which
+    tells what the key's consumer has and used. `public` ones need no key. `read_key` is for a route that takes keys in
+    other headers than the rest of its dialect. `no_websocket` marks a path that other servers also offer as a
+    WebSocket: a handshake there is answered 426, so that programs fall back to HTTP at once.
     """
 
     method: str
@@ -48,6 +51,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     voice: Voice | None = None
     probes: Probes | None = None
+    view: Callable[[ConsumerStanding], bytes] | None = None
     public: bool = False
     read_key: Callable[[Mapping[str, str]], str | None] | None = None
     no_websocket: bool = False

@@ -33,7 +33,7 @@ class DoorApp:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._routes = RouteTable(door.dialects, None if door.count_tokens else Operation.COUNT_TOKENS)
+        self._routes = RouteTable(door.dialects, _not_served(door))
         self._budget = BodyBudget(door.limits.max_bodies_bytes)
         self._proxies = TrustedProxies(door.trusted_proxies)
         self._lists: dict[str, tuple[Catalog, bytes]] = {}
@@ -94,11 +94,15 @@ class DoorApp:
         if route.voice is not None:
             await self._call(exchange, place, route.voice)
             return
-        if not route.public:
-            await self._door.authenticate(place.read_key(exchange.fields))
+        principal = None if route.public else await self._door.authenticate(place.read_key(exchange.fields))
         match route.operation:
             case Operation.MODELS:
                 await exchange.reply(Worded(status=200, body=self._models(dialect)))
+            case Operation.ACCOUNT:
+                if principal is None or route.view is None or self._door.standing is None:
+                    raise TypeError(f"the route {route.path} needs a key, a view and a port")
+                body = route.view(await self._door.standing(principal))
+                await exchange.reply(Worded(status=200, body=body))
             case Operation.HEALTH:
                 await exchange.reply(Worded(status=200, body=b"" if route.probes is None else route.probes.alive()))
             case Operation.READY:
@@ -183,6 +187,12 @@ class DoorApp:
 
     async def _refuse(self, exchange: Exchange, path: str, fault: Fault, *more: tuple[bytes, bytes]) -> None:
         await exchange.reply(self._routes.word(path, fault, exchange.request_id), *more)
+
+
+def _not_served(door: Door) -> list[Operation]:
+    """The operations that nobody stands behind."""
+    ports = {Operation.COUNT_TOKENS: door.count_tokens, Operation.ACCOUNT: door.standing}
+    return [operation for operation, port in ports.items() if port is None]
 
 
 def _wrong_method(method: str, path: str, allowed: str) -> Fault:

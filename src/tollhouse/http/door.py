@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from tollhouse.accounts.principal import Principal
+from tollhouse.accounts.quotas import ConsumerStanding
 from tollhouse.catalog.entries import Catalog
 from tollhouse.dialects.dialect import Dialect
 from tollhouse.http.cors import Cors
@@ -31,7 +32,8 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     workspace_locked, books_unavailable). `handle` answers a call, whatever happens. `catalog` gives the snapshot of
     the moment, the same object until it changes. `count_tokens` checks a request to count tokens by its voice's
     `validate`, and gives the body of its answer (status 200); raises FaultError, which the voice words. Where it is
-    None, nothing is served on the routes for it. `metrics` gives Prometheus' text. `refused` is told of requests that
+    None, nothing is served on the routes for it. `standing` tells where the consumer of a key stands; raises FaultError
+    (not_found, books_unavailable); None likewise. `metrics` gives Prometheus' text. `refused` is told of requests that
     never became a call, by dialect and reason.
     """
 
@@ -42,6 +44,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     readiness: Callable[[], Awaitable[Readiness]]
     metrics: Callable[[], bytes]
     count_tokens: Callable[[Call], Awaitable[bytes]] | None = None
+    standing: Callable[[Principal], Awaitable[ConsumerStanding]] | None = None
     refused: Callable[[str, FaultKind], None] = _uncounted
     limits: Limits = Limits()
     cors: Cors | None = None

@@ -1,6 +1,6 @@
 """Routes: which dialect and route serve a method and path, and whose words tell that none does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -28,9 +28,9 @@ class Place(msgspec.Struct, frozen=True):
 
 class RouteTable:
     """All routes of all dialects, by the path's bytes as sent: nothing is decoded or normalised, so no path has a
-    second spelling. HEAD is served wherever GET is. `without` is an operation whose routes are left out."""
+    second spelling. HEAD is served wherever GET is. `without` are operations whose routes are left out."""
 
-    def __init__(self, dialects: Sequence[Dialect], without: Operation | None = None) -> None:
+    def __init__(self, dialects: Sequence[Dialect], without: Collection[Operation] = ()) -> None:
         self._places: dict[bytes, dict[str, Place]] = {}
         self._roots = frozenset(root.rstrip("/") for dialect in dialects for root in dialect.roots)
         speakers: dict[str, Wording] = {}
@@ -38,7 +38,7 @@ class RouteTable:
             speakers |= dict.fromkeys((root.rstrip("/") for root in dialect.roots), dialect)
             for route in dialect.routes:
                 place = Place(dialect, route)
-                if route.operation is not without:
+                if route.operation not in without:
                     self._add(place)
                 if route.voice is not None or route.path not in speakers:
                     speakers[route.path] = place.wording

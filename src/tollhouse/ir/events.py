@@ -123,6 +123,7 @@ class ToolCallStart(msgspec.Struct, frozen=True, kw_only=True, tag="tool_call_st
     index: int
     id: str
     name: str
+    namespace: str | None = None
     kind: ToolCallKind = "function"
     item_id: str | None = None
     extensions: Extensions = {}

@@ -53,11 +53,21 @@ _PROVIDER_KINDS = frozenset(
 )
 
 
+class TokenQuota(msgspec.Struct, frozen=True, kw_only=True):
+    """A quota in tokens that refused a call; `plan` is the name of the plan that it belongs to, "" for none."""
+
+    plan: str
+    used: int
+    limit: int
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One failure, as a value.
 
     `message` is for the caller: what happened, why, what to do next; it never holds a secret. `detail` is for the
     log only. `param` names the offending field of the request (`messages[0].role`). `retry_after_s` is in seconds.
+    `code` is a word of the format's own on which programs act (`thread_unsupported_request`), where it has one.
+    `quota` is the token quota that is used up.
     `upstream_status` is the HTTP status that the provider answered, None when it never answered.
     """
 
@@ -65,11 +75,13 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     source: FaultSource = "gateway"
     param: str | None = None
+    code: str | None = None
     retry_after_s: float | None = None
     provider: str | None = None
     upstream_status: int | None = None
     upstream_code: str | None = None
     detail: str | None = None
+    quota: TokenQuota | None = None
 
     @property
     def from_provider(self) -> bool:

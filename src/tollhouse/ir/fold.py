@@ -119,6 +119,7 @@ class _Growing:
                 return ToolCallPart(
                     id=start.id,
                     name=start.name,
+                    namespace=start.namespace,
                     arguments=text,
                     kind=start.kind,
                     item_id=start.item_id,
@@ -268,6 +269,7 @@ def unfold_part(choice: int, index: int, part: Part) -> Iterator[StreamEvent]:
                 index=index,
                 id=part.id,
                 name=part.name,
+                namespace=part.namespace,
                 kind=part.kind,
                 item_id=part.item_id,
                 extensions=part.extensions,

@@ -141,10 +141,12 @@ class ReasoningPart(msgspec.Struct, frozen=True, kw_only=True, tag="reasoning"):
 
 class ToolCallPart(msgspec.Struct, frozen=True, kw_only=True, tag="tool_call"):
     """The model asks for a tool. `arguments` is JSON text for a function (kept even if malformed), free text for a
-    custom tool. `id` pairs it with its result; `item_id` names the item that carries it, where a format has both."""
+    custom tool. `id` pairs it with its result; `item_id` names the item that carries it, where a format has both.
+    `namespace` is the group in which the tool was offered, None for a tool that stands alone."""
 
     id: str
     name: str
+    namespace: str | None = None
     arguments: str
     kind: ToolCallKind = "function"
     item_id: str | None = None

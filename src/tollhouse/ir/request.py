@@ -49,15 +49,25 @@ class ProviderTool(msgspec.Struct, frozen=True, kw_only=True, tag="provider"):
     value: dict[str, object]
 
 
-ToolSpec = FunctionTool | CustomTool | ProviderTool
+class NamespaceTool(msgspec.Struct, frozen=True, kw_only=True, tag="namespace"):
+    """Tools under one heading; each is known by the name of the group and its own."""
+
+    name: str
+    description: str | None = None
+    tools: tuple[FunctionTool | CustomTool | ProviderTool, ...] = ()
+    extensions: Extensions = {}
+
+
+ToolSpec = FunctionTool | CustomTool | ProviderTool | NamespaceTool
 
 
 class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """Which tools the model may or must call. `name` is set exactly when `mode` is "tool"; `allowed`, where not
-    None, narrows "auto" and "required" to these tools."""
+    """Which tools the model may or must call. `name` is set exactly when `mode` is "tool", with the `namespace` of a
+    tool in a group; `allowed`, where not None, narrows "auto" and "required" to these tools."""
 
     mode: Literal["auto", "none", "required", "tool"]
     name: str | None = None
+    namespace: str | None = None
     kind: Literal["function", "custom"] = "function"
     allowed: tuple[str, ...] | None = None
 

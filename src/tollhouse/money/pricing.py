@@ -61,15 +61,20 @@ def upper_bound(
     return _to_nano(tokens_pico) + _to_nano(max(0, choices) * (price.per_image_pico_usd or 0)) + sum(tools)
 
 
-def unpriced_feature(price: Price, paid: Iterable[tuple[str, str]]) -> str | None:
-    """The first request field that asks for something without a price, None when all have one.
+def is_tool(name: str) -> bool:
+    """Whether a price's name is that of a provider's own tool."""
+    return name.startswith(_TOOL)
+
+
+def unpriced_feature(price: Price, paid: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+    """The first of `paid` that has no price, None when all have one.
 
     `paid` are pairs of a request's field and a price's name: `service_tier:NAME`, `tool:NAME`, `image`, `audio_input`
     or `audio_output`; an unknown name has no price. Nothing of a free model needs one.
     """
     if price.is_free:
         return None
-    return next((field for field, name in paid if not _has_price(price, name)), None)
+    return next(((field, name) for field, name in paid if not _has_price(price, name)), None)
 
 
 def _has_price(price: Price, name: str) -> bool:

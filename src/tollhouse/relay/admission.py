@@ -8,11 +8,11 @@ import msgspec
 from tollhouse.accounts import keys
 from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import AccountStore
-from tollhouse.catalog.entries import Catalog, Resolved
+from tollhouse.catalog.entries import Catalog, Deployment, Resolved
 from tollhouse.ir.fault import Fault, FaultError, FaultKind, invalid_request
 from tollhouse.ir.request import ChatRequest
 from tollhouse.money.lease import Hold
-from tollhouse.money.pricing import unpriced_feature
+from tollhouse.money.pricing import is_tool, unpriced_feature
 from tollhouse.relay.budget import Budget
 from tollhouse.relay.call import Call
 from tollhouse.relay.choosing import Chooser, Chosen
@@ -21,6 +21,7 @@ from tollhouse.wire.format import Scan, WireFormat
 
 _CACHED_KEYS = 10_000
 _CACHED_S = 1.0
+_NAME_CHARS = 100
 
 _BAD_KEY = Fault(
     kind=FaultKind.INVALID_KEY,
@@ -40,6 +41,7 @@ class Authenticator:
         self._clock_s = clock_s
         self._now_ms = now_ms
         self._known: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
+        self._changes = 0
 
     async def authenticate(self, key: str | None) -> Principal:
         """Whose key it is. Raises FaultError (invalid_key, workspace_locked, books_unavailable)."""
@@ -62,11 +64,19 @@ class Authenticator:
             )
         return principal
 
+    def forget(self) -> None:
+        """Something was changed: what is remembered of keys is of before."""
+        self._known.clear()
+        self._changes += 1
+
     async def _look_up(self, key: str) -> Principal:
+        changes = self._changes
         principal = await self._store.principal(keys.digest(key))
         if principal is None:
             self._known.pop(key, None)
             raise FaultError(_BAD_KEY)
+        if changes != self._changes:
+            return principal
         self._known[key] = (self._clock_s() + _CACHED_S, principal)
         self._known.move_to_end(key)
         if len(self._known) > _CACHED_KEYS:
@@ -82,6 +92,8 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     format: WireFormat
     scan: Scan
     resolved: Resolved
+    deployments: tuple[Deployment, ...]
+    """Who may be asked."""
     hold: Hold
     decision: Decision | None = None
     """Why it is this model, where rules chose it."""
@@ -94,6 +106,37 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     def output_limit(self) -> int | None:
         """The limit on the answer's tokens that is sent, None without one."""
         return self.injected_limit or self.scan.peek.output_limit
+
+
+def paid_features(scan: Scan, *, native: bool) -> tuple[tuple[str, str], ...]:
+    """The (field, price name) pairs of what a call pays extra for. `native`: the provider speaks the caller's format;
+    only then does it get the tools of its own that were asked for, for no other format can say them."""
+    return scan.peek.paid if native else tuple(each for each in scan.peek.paid if not is_tool(each[1]))
+
+
+def _deployments(resolved: Resolved, scan: Scan, wire_format: WireFormat) -> tuple[Deployment, ...]:
+    """The deployments that get nothing without a price. Raises FaultError (invalid_request) when there is none.
+
+    Some programs offer a provider's own tool in every call, so one without a price is no reason to refuse where a
+    translation leaves it out, which is a loss like any other.
+    """
+    model = resolved.model
+    if model.unpriced_allowed:
+        return model.deployments
+    unpriced = unpriced_feature(model.price, scan.peek.paid)
+    if unpriced is None:
+        return model.deployments
+    translated = tuple(one for one in model.deployments if one.provider.format != wire_format.name)
+    if translated:
+        unpriced = unpriced_feature(model.price, paid_features(scan, native=False))
+        if unpriced is None:
+            return translated
+    field, name = unpriced
+    raise invalid_request(
+        f"`{field}` asks for {name[:_NAME_CHARS]!r}, which has no price for the model {resolved.slug}. "
+        "Leave it out, or have the operator add its price to the catalogue.",
+        field,
+    )
 
 
 class Admission:
@@ -124,21 +167,18 @@ class Admission:
         else:
             resolved = self.resolve(scan.peek.model, principal)
         model = resolved.model
-        if not model.unpriced_allowed:
-            field = unpriced_feature(model.price, scan.peek.paid)
-            if field is not None:
-                raise invalid_request(
-                    f"{field} asks for something that has no price for the model {resolved.slug}. "
-                    "Leave it out, or have the operator add its price to the catalogue.",
-                    field,
-                )
-        terms = await self._budget.hold(call.request_id, principal, model, scan, call.body)
+        deployments = _deployments(resolved, scan, wire_format)
+        native = any(deployment.provider.format == wire_format.name for deployment in deployments)
+        priced = msgspec.structs.replace(scan.peek, paid=paid_features(scan, native=native))
+        priced_scan = msgspec.structs.replace(scan, peek=priced)
+        terms = await self._budget.hold(call.request_id, principal, model, priced_scan, call.body)
         return Admitted(
             call=call,
             principal=principal,
             format=wire_format,
             scan=scan,
             resolved=resolved,
+            deployments=deployments,
             hold=terms.hold,
             decision=chosen.decision if chosen else None,
             request=chosen.request if chosen else None,
@@ -159,7 +199,7 @@ class Admission:
                 )
             )
         allowed = principal.allowed_models
-        if allowed is not None and resolved.slug not in allowed:
+        if allowed is not None and allowed.isdisjoint((resolved.slug, resolved.model.slug, *resolved.model.aliases)):
             raise FaultError(
                 Fault(
                     kind=FaultKind.MODEL_NOT_ALLOWED,

@@ -76,7 +76,7 @@ class Attempts:
         outgoing = Outgoing(admitted, self._formats, on_loss)
         asking = _Asking(admitted, outgoing, policy)
         plan = Plan(
-            outgoing.order(admitted.resolved.model.deployments),
+            outgoing.order(admitted.deployments),
             attempts=self._limits.attempts,
             started_s=admitted.call.started_s,
             budget_s=self._limits.budget_s,
@@ -170,6 +170,7 @@ def _open(asking: _Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
         creator=admitted.resolved.model.creator.slug,
         custom_tools=outgoing.custom_tools(deployment),
         losses=losses,
+        grouped=outgoing.grouped_tools(),
         input_tokens=likely_prompt_tokens(call.body) if admitted.scan.peek.stream else 0,
     )
     source = outgoing.format_of(deployment)

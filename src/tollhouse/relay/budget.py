@@ -5,14 +5,15 @@ from typing import Literal
 
 import msgspec
 
+from tollhouse.accounts.limits import limit_account
 from tollhouse.accounts.principal import Limit, Principal
 from tollhouse.catalog.entries import Model
-from tollhouse.ir.fault import Fault, FaultError, FaultKind
+from tollhouse.ir.fault import Fault, FaultError, FaultKind, TokenQuota
 from tollhouse.money.amount import usd_text
 from tollhouse.money.lease import Claim, Hold
 from tollhouse.money.ledger import Ledger, Short
 from tollhouse.money.pricing import upper_bound
-from tollhouse.relay.buckets import Bound, claims, limit_account
+from tollhouse.relay.buckets import Bound, claims
 from tollhouse.tokens.bounds import most_prompt_tokens, most_tokens
 from tollhouse.wire.format import Scan
 
@@ -165,18 +166,25 @@ def _refusal(wish: _Wish, prompt_tokens: int, limit: int, shorts: Sequence[Short
         f"{_amount(named, asked.of(named.unit))}, so it was not forwarded: {limited}. {advice}, or wait for the next "
         "period."
     )
-    return Fault(kind=FaultKind.KEY_LIMIT, source="budget", message=message)
+    return Fault(kind=FaultKind.KEY_LIMIT, source="budget", message=message, quota=_quota(named, short))
 
 
 def _used_up(wish: _Wish, shorts: Sequence[Short]) -> Fault:
-    named = _limit_of(wish, _first(wish, shorts).account_id)
+    short = _first(wish, shorts)
+    named = _limit_of(wish, short.account_id)
     if named is None:
         message = f"The workspace's balance is used up, so the call was not forwarded. {_ADD_CREDIT}"
         return Fault(kind=FaultKind.INSUFFICIENT_BALANCE, source="budget", message=message)
     when = {"day": "It opens again at 00:00 UTC.", "month": "It opens again on the first of the month, 00:00 UTC."}
     next_ = when.get(named.period, "Its administrator can reset it.")
     message = f"{_name(named)} of {_amount(named, named.amount)} is used up, so the call was not forwarded. {next_}"
-    return Fault(kind=FaultKind.KEY_LIMIT, source="budget", message=message)
+    return Fault(kind=FaultKind.KEY_LIMIT, source="budget", message=message, quota=_quota(named, short))
+
+
+def _quota(limit: Limit, short: Short) -> TokenQuota | None:
+    if limit.unit != "token":
+        return None
+    return TokenQuota(plan=limit.name, used=limit.amount - short.balance, limit=limit.amount)
 
 
 def _first(wish: _Wish, shorts: Sequence[Short]) -> Short:

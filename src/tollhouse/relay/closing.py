@@ -14,7 +14,7 @@ from tollhouse.money.store import ChargeLine
 from tollhouse.observe.logs import Log
 from tollhouse.observe.metrics import Metrics
 from tollhouse.observe.record import Attempt, CallRecord, Routed
-from tollhouse.relay.admission import Admitted
+from tollhouse.relay.admission import Admitted, paid_features
 from tollhouse.relay.attempts import Opened
 from tollhouse.relay.call import Call
 from tollhouse.relay.settling import Settling
@@ -25,6 +25,9 @@ from tollhouse.wire.quirks import Quirks
 
 # A provider may write anything there.
 _FINISH_REASON_CHARS = 64
+# Prose has four bytes to a token and deeply indented code six; short answers vary more.
+_MOST_BYTES_PER_TOKEN = 6
+_SPARE_BYTES = 1024
 
 Status = Literal["ok", "refused", "failed", "aborted"]
 
@@ -39,6 +42,17 @@ class Progress(msgspec.Struct, kw_only=True):
     first_byte_s: float | None = None
     streaming: bool = False
     closed: bool = False
+    cut: bool = False
+    """Whether the gateway has ended the stream, because the provider heeds no limit."""
+
+    def runs_over(self) -> bool:
+        """Whether the answer has passed twice the limit that the provider was sent. Its tokens are not known yet, so
+        this counts bytes, and so many to a token that no honest answer is cut."""
+        admitted, opened = self.admitted, self.opened
+        if admitted is None or opened is None or admitted.output_limit is None:
+            return False
+        tokens = 2 * admitted.output_limit * admitted.scan.peek.choices
+        return opened.pipe.received_bytes > tokens * _MOST_BYTES_PER_TOKEN + _SPARE_BYTES
 
 
 class Closing:
@@ -77,9 +91,11 @@ class Closing:
         """
         admitted, opened = progress.admitted, progress.opened
         usage = _usage(admitted, opened) if admitted and opened else None
+        if usage is not None and opened is not None and progress.cut:
+            usage = _of_what_came(usage, opened.pipe.received_bytes)
         lines: tuple[ChargeLine, ...] = ()
-        if admitted is not None and usage is not None:
-            service_tier, tool_uses = _extras(admitted)
+        if admitted is not None and opened is not None and usage is not None:
+            service_tier, tool_uses = _extras(admitted, opened)
             lines = charge_lines(admitted.resolved.model.price, usage, service_tier, tool_uses=tool_uses)
         spending = Spending(lines, usage.total_tokens if usage else 0)
         record = self._record(progress, status, fault, usage, spending.cost_nano_usd)
@@ -123,7 +139,7 @@ class Closing:
             stream=admitted.scan.peek.stream if admitted else False,
             status=status,
             error_code=fault.kind.value if fault else None,
-            finish_reason=(opened.pipe.finish_reason or "")[:_FINISH_REASON_CHARS] or None if opened else None,
+            finish_reason="length" if progress.cut else _finish_reason(opened),
             prompt_tokens=usage.prompt_tokens,
             cached_tokens=usage.cache_read_tokens,
             completion_tokens=usage.completion_tokens,
@@ -145,6 +161,10 @@ class Closing:
         label = progress.admitted.resolved.label if progress.admitted else "none"
         self._metrics.call(record, label)
         self._log.call(record)
+
+
+def _finish_reason(opened: Opened | None) -> str | None:
+    return (opened.pipe.finish_reason or "")[:_FINISH_REASON_CHARS] or None if opened else None
 
 
 def _routed(decision: Decision) -> Routed:
@@ -179,6 +199,14 @@ def _usage(admitted: Admitted, opened: Opened) -> Usage:
     return Usage(input_tokens=likely_prompt_tokens(admitted.call.body), output_tokens=output_tokens, source="estimated")
 
 
+def _of_what_came(reported: Usage, received_bytes: int) -> Usage:
+    """The usage of a stream that was cut: a report of less than what came was made before it."""
+    output_tokens = likely_tokens(received_bytes)
+    if reported.completion_tokens >= output_tokens:
+        return reported
+    return msgspec.structs.replace(reported, output_tokens=output_tokens, source="estimated")
+
+
 def _placed(reported: Usage | None, quirks: Quirks) -> Usage | None:
     """The report with every token in a class; None where that of some is not known."""
     if reported is None or not reported.unplaced_tokens:
@@ -194,9 +222,10 @@ def _placed(reported: Usage | None, quirks: Quirks) -> Usage | None:
     )
 
 
-def _extras(admitted: Admitted) -> tuple[str | None, dict[str, int]]:
+def _extras(admitted: Admitted, opened: Opened) -> tuple[str | None, dict[str, int]]:
     """The service tier, and the provider's own tools: Chat does not report their uses, so each counts once."""
-    names = [name.partition(":") for _, name in admitted.scan.peek.paid]
+    native = opened.deployment.provider.format == admitted.format.name
+    names = [name.partition(":") for _, name in paid_features(admitted.scan, native=native)]
     service_tier = next((name for kind, _, name in names if kind == "service_tier"), None)
     return service_tier, {name: 1 for kind, _, name in names if kind == "tool"}
 

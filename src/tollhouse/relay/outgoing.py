@@ -14,6 +14,7 @@ from tollhouse.wire.custom_tools import asked_as_functions, names_of
 from tollhouse.wire.envelope import may_hold_envelope, request_taken_back
 from tollhouse.wire.format import WireFormat
 from tollhouse.wire.quirks import Quirks
+from tollhouse.wire.tool_groups import Grouped, grouped_names
 
 OnLoss = Literal["report", "reject"]
 
@@ -48,6 +49,10 @@ class Outgoing:
         if not self._sealed and not self.is_translated(deployment):
             return ()
         return self._translated(deployment)[1]
+
+    def grouped_tools(self) -> Grouped:
+        """The tools of groups, which a translation tells under other names."""
+        return grouped_names(self._decoded().tools or ())
 
     def custom_tools(self, deployment: Deployment) -> frozenset[str]:
         """Names of the caller's custom tools that the deployment knows as functions."""

@@ -103,6 +103,8 @@ class Relay:
                     if out := await _more(opened):
                         await caller.write(out)
                         alive.sent_s = loop.time()
+                    if progress.runs_over():
+                        progress.cut = opened.ended = True
             opened.answer.close()
             answered = await self._closing.settle(progress, "ok")
         finally:

@@ -80,6 +80,7 @@ class MoneyUpkeep:
         return (
             Chore("answer recalls", 0.05, self._ledger.answer_recalls),
             Chore("note calls that run", NOTE_AFTER_S, self.note_open),
+            Chore("watch settlements", 0.25, self._settling.watch),
             Chore("give back leases that nobody uses", 0.5, self._ledger.give_back_idle),
             Chore("empty the spool", 1.0, self._settling.tend),
             Chore("take over from processes that are gone", 5.0, self.take_over),

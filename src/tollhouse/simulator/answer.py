@@ -31,6 +31,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...] = ()
     last_user_text: str = ""
     last_tool_result: str | None = None
+    has_tool_results: bool = False
     images: int = 0
     files: int = 0
     tools: tuple[Tool, ...] = ()
@@ -96,6 +97,7 @@ def grouped(source: Iterable[str], size: int) -> Iterator[str]:
 
 def compose(question: Question, script: Script, created: int) -> Answer:
     """The answer to `question` under `script`; the same two give the same answer, but for `created` (Unix seconds)."""
+    script = _turn(question, script)
     reasoning = list(tokens.words(script.reasoning))
     calls = _calls(question, script)
     text, stopped_by = _stopped([] if script.refusal else _text(question, script, calls), question.stop)
@@ -122,6 +124,17 @@ def compose(question: Question, script: Script, created: int) -> Answer:
         choices=question.choices,
         endless=script.infinite,
     )
+
+
+def _turn(question: Question, script: Script) -> Script:
+    """The orders for this turn: with `once`, nothing is said beside the calls, and nothing is called when the tool is
+    not offered or has answered."""
+    if not script.once:
+        return script
+    offered = [tool.name for tool in question.tools]
+    if question.has_tool_results or not (script.call in offered if script.call is not None else offered):
+        return msgspec.structs.replace(script, call=None, tools=0)
+    return msgspec.structs.replace(script, say=None, text=None, tools=max(1, script.tools))
 
 
 def _spent(reasoning: list[str], text: list[str], calls: tuple[ToolCall, ...], script: Script) -> int:

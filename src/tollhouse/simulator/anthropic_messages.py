@@ -47,6 +47,7 @@ class AnthropicMessages:
             roles=question.roles,
             last_user_text=question.last_user_text,
             last_tool_result=question.last_tool_result,
+            has_tool_results=question.has_tool_results,
             images=question.images,
             files=question.files,
             tools=question.tools,
@@ -139,6 +140,7 @@ def read_prompt(body: JsonObject, digest: str) -> Question:
         roles=tuple(item.role for item in ([system] if system.text else []) + said),
         last_user_text=next((item.text for item in reversed(said) if item.role == "user"), ""),
         last_tool_result=said[-1].result,
+        has_tool_results=any(item.result is not None for item in said),
         images=sum(item.images for item in said),
         files=sum(item.files for item in said),
         tools=tuple(

@@ -45,6 +45,7 @@ class OpenAIChat:
             roles=tuple(item.role for item in said),
             last_user_text=next((item.text for item in reversed(said) if item.role == "user"), ""),
             last_tool_result=results[0].text if results else None,
+            has_tool_results=any(item.role == "tool" for item in said),
             images=sum(item.images for item in said),
             files=sum(item.files for item in said),
             tools=tuple(tool for tool in tools if tool),

@@ -46,6 +46,7 @@ class OpenAIResponses:
             roles=tuple(item.role for item in said if item.role),
             last_user_text=next((item.text for item in reversed(said) if item.role == "user"), ""),
             last_tool_result=results[0] if results else None,
+            has_tool_results=any(item.role == "tool" for item in said),
             images=sum(item.images for item in said),
             files=sum(item.files for item in said),
             tools=tuple(tool for tool in tools if tool),

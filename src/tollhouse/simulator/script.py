@@ -37,6 +37,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     tools: int = 0
     call: str | None = None
     args: str | None = None
+    once: bool = False
     refusal: str | None = None
     finish: str | None = None
     model: str | None = None

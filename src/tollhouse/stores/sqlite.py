@@ -13,12 +13,15 @@ from tollhouse.accounts.store import KeyRow, NewKey, Workspace
 from tollhouse.ir.fault import FaultError, invalid_request
 from tollhouse.money.store import Transfer
 from tollhouse.observe.record import CallRecord
+from tollhouse.stores.account_rows import KEYS, PRINCIPAL, WORKSPACES, account_of, key_of, principal_of, workspace_of
+from tollhouse.stores.consumers import add_consumer, check_names
 from tollhouse.stores.database import FILE_NAME, Connection, Reader, Row, connect_writer, prepare_folder, same_file
 from tollhouse.stores.health import Health, books_unavailable, fault_of
 from tollhouse.stores.migrate import migrate, shipped
 from tollhouse.stores.routing_rules import SqliteRules
 from tollhouse.stores.settlement import RECORD_SQL, Settlement, record_of, settlement_of, write_settlements
 from tollhouse.stores.sqlite_ledger import SqliteLedger
+from tollhouse.stores.sqlite_quotas import SqliteQuotas
 from tollhouse.stores.usage import UsageFilter, UsageRow, usage_query, usage_rows
 from tollhouse.stores.writer import Writer
 
@@ -27,24 +30,13 @@ MAX_TOP_UP_NANO_USD = 10**18
 PROBE_EVERY_S = 1.0
 KEY_STATES = ("active", "disabled", "revoked")
 
-_PRINCIPAL = """
-SELECT w.id, w.name, k.id, k.hint, k.expires_at_ms, w.locked, w.invoicing
-FROM api_key k JOIN workspace w ON w.id = k.workspace_id WHERE k.digest = ? AND k.state = 'active'
-"""
+_NAMED_KEY = f"{KEYS} WHERE k.id = ?1 OR k.hint = ?1"
 _BALANCE = "SELECT credits - debits FROM account WHERE id = ?"
-_WORKSPACES = """
-SELECT w.id, w.name, w.created_at_ms, w.locked, a.credits - a.debits
-FROM workspace w JOIN account a ON a.id = 'credit:' || w.id
-"""
-_KEYS = """
-SELECT k.id, w.name, k.name, k.hint, k.state, k.created_at_ms, k.expires_at_ms
-FROM api_key k JOIN workspace w ON w.id = k.workspace_id
-"""
 
 
 class SqliteStore:
-    """Implements AccountStore and CallStore; its `ledger` is the LedgerStore, its `rules` the RulesStore. Several
-    processes may open one data folder.
+    """Implements AccountStore and CallStore; its `ledger` is the LedgerStore, its `quotas` the QuotaStore, its `rules`
+    the RulesStore. Several processes may open one data folder.
 
     Methods raise FaultError (books_unavailable) when the database cannot be used, with the cause in `detail`. They
     are called in an event loop. Look-ups by key run there and then, since they take less than a hop to a thread;
@@ -63,6 +55,7 @@ class SqliteStore:
         self._scans = Reader(path, self._health)
         self._writer: Writer[Settlement] = Writer(connection, write_settlements, self._missing, self._health)
         self.ledger = SqliteLedger(path.parent, self._writer, self._look_ups, clock_s)
+        self.quotas = SqliteQuotas(self._writer, self._look_ups, self._scans, self.blocked)
         self.rules = SqliteRules(self._writer, self._look_ups, self._scans)
         self._clock_s = clock_s
         self._probed_s = clock_s()
@@ -126,10 +119,10 @@ class SqliteStore:
 
     # Calls and money
 
-    async def commit_call(self, transfers: tuple[Transfer, ...], record: CallRecord) -> None:
-        """Post the transfers and keep the record in one commit: durable on return, once however often it is repeated.
-        It is queued at once and happens even when the caller is cancelled."""
-        await self._writer.settle(settlement_of(transfers, record))
+    def commit_call(self, transfers: tuple[Transfer, ...], record: CallRecord) -> asyncio.Future[object]:
+        """Post the transfers and keep the record in one commit: durable when the future is done, once however often
+        it is repeated. It is queued at once and happens even when the future is cancelled."""
+        return self._writer.settle(settlement_of(transfers, record))
 
     async def top_up(self, workspace_id: str, amount_nano_usd: int, reference: str, now_ms: int) -> int:
         """Add credit once per `reference`; the balance after it in nano-USD. Raises FaultError (invalid_request) for
@@ -182,20 +175,7 @@ class SqliteStore:
 
     async def principal(self, digest: bytes) -> Principal | None:
         """The active key with this digest."""
-        row = self._look_ups.row(_PRINCIPAL, (digest,))
-        if row is None:
-            return None
-        workspace_id, workspace, key_id, key_hint, expires_at_ms, locked, invoicing = row
-        return Principal(
-            workspace_id=str(workspace_id),
-            workspace=str(workspace),
-            key_id=str(key_id),
-            key_hint=str(key_hint),
-            account_id=account_of(str(workspace_id)),
-            expires_at_ms=_int_or_none(expires_at_ms),
-            locked=bool(locked),
-            invoicing=bool(invoicing),
-        )
+        return principal_of(self._look_ups.rows(PRINCIPAL, (digest,)))
 
     async def create_workspace(self, name: str, now_ms: int) -> Workspace:
         """A new workspace with an empty purse; raises FaultError (invalid_request) when the name is taken or blank."""
@@ -220,19 +200,21 @@ class SqliteStore:
 
     async def workspace(self, name: str) -> Workspace | None:
         """By name or id."""
-        row = self._look_ups.row(f"{_WORKSPACES} WHERE w.name = ?1 OR w.id = ?1", (name,))
-        return None if row is None else _workspace(row)
+        row = self._look_ups.row(f"{WORKSPACES} WHERE w.name = ?1 OR w.id = ?1", (name,))
+        return None if row is None else workspace_of(row)
 
     async def workspaces(self) -> list[Workspace]:
         """All, by name."""
-        rows = await asyncio.to_thread(self._scans.rows, f"{_WORKSPACES} ORDER BY w.name")
-        return [_workspace(row) for row in rows]
+        rows = await asyncio.to_thread(self._scans.rows, f"{WORKSPACES} ORDER BY w.name")
+        return [workspace_of(row) for row in rows]
 
     async def add_key(self, key: NewKey) -> None:
         """Store a key's digest. Raises FaultError (invalid_request) for an unknown workspace, a name that cannot be
         shown, and a key that is stored already."""
         if len(key.name) > 200 or not key.name.isprintable():
             raise invalid_request("A key's name has at most 200 printable characters.", "name")
+        if key.consumer is not None:
+            check_names(key.consumer.username, key.consumer.custom_id)
         values = (key.id, key.workspace_id, key.name, key.digest, key.hint, key.created_at_ms, key.expires_at_ms)
 
         def work(connection: Connection) -> None:
@@ -245,13 +227,20 @@ class SqliteStore:
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 values,
             )
+            if key.consumer is not None:
+                add_consumer(connection, key.id, key.consumer.username, key.consumer.custom_id, key.created_at_ms)
 
         await self._writer.run(work)
 
+    async def key(self, key: str) -> KeyRow | None:
+        """By id or hint; None when there is none such. Raises FaultError (invalid_request) for a hint that fits
+        several keys."""
+        return _one_key(key, self._look_ups.rows(_NAMED_KEY, (key,)))
+
     async def keys(self, workspace: str | None = None) -> list[KeyRow]:
         """All keys, or those of one workspace (name or id), newest last."""
-        sql = f"{_KEYS} WHERE ?1 IS NULL OR w.name = ?1 OR w.id = ?1 ORDER BY k.created_at_ms, k.rowid"
-        return [_key(row) for row in await asyncio.to_thread(self._scans.rows, sql, (workspace,))]
+        sql = f"{KEYS} WHERE ?1 IS NULL OR w.name = ?1 OR w.id = ?1 ORDER BY k.created_at_ms, k.rowid"
+        return [key_of(row) for row in await asyncio.to_thread(self._scans.rows, sql, (workspace,))]
 
     async def set_key_state(self, key: str, state: str) -> KeyRow | None:
         """Disable, enable or revoke by id or hint; None when there is none such. A revoked key stays revoked: any
@@ -260,29 +249,29 @@ class SqliteStore:
             raise invalid_request(f"A key is {', '.join(KEY_STATES)}, not {state!r}.", "state")
 
         def work(connection: Connection) -> KeyRow | None:
-            rows = connection.execute(f"{_KEYS} WHERE k.id = ?1 OR k.hint = ?1", (key,)).fetchall()
-            if not rows:
+            found = _one_key(key, connection.execute(_NAMED_KEY, (key,)).fetchall())
+            if found is None:
                 return None
-            if len(rows) > 1:
-                ids = ", ".join(str(row[0]) for row in rows)
-                raise invalid_request(f"Several keys look like {key}: say which by its id ({ids}).", "key")
-            found = _key(rows[0])
             if found.state == "revoked" and state != "revoked":
                 raise invalid_request(f"The key {found.hint} was revoked for good. Make a new one.", "key")
             connection.execute("UPDATE api_key SET state = ? WHERE id = ?", (state, found.id))
-            return _key(connection.execute(f"{_KEYS} WHERE k.id = ?", (found.id,)).fetchall()[0])
+            return key_of(connection.execute(f"{KEYS} WHERE k.id = ?", (found.id,)).fetchall()[0])
 
-        return await self._writer.run(work)
-
-
-def account_of(workspace_id: str) -> str:
-    """The id of a workspace's purse in the ledger."""
-    return f"credit:{workspace_id}"
+        row = await self._writer.run(work)
+        await self.quotas.changed()
+        return row
 
 
 def _probe(connection: Connection) -> None:
     # Changes nothing, yet writes a page: a full disk shows.
     connection.execute("UPDATE schema_version SET name = name WHERE version = 1")
+
+
+def _one_key(key: str, rows: Sequence[Row]) -> KeyRow | None:
+    if len(rows) > 1:
+        ids = ", ".join(str(row[0]) for row in rows)
+        raise invalid_request(f"Several keys look like {key}: say which by its id ({ids}).", "key")
+    return key_of(rows[0]) if rows else None
 
 
 def _ignore_outcome(future: asyncio.Future[object]) -> None:
@@ -292,29 +281,3 @@ def _ignore_outcome(future: asyncio.Future[object]) -> None:
 
 def _first_int(row: object) -> int:
     return row[0] if isinstance(row, tuple) and row and isinstance(row[0], int) else 0
-
-
-def _int_or_none(value: object) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def _workspace(row: Row) -> Workspace:
-    return Workspace(
-        id=str(row[0]),
-        name=str(row[1]),
-        created_at_ms=_first_int(row[2:]),
-        locked=bool(row[3]),
-        balance_nano_usd=_first_int(row[4:]),
-    )
-
-
-def _key(row: Sequence[object]) -> KeyRow:
-    return KeyRow(
-        id=str(row[0]),
-        workspace=str(row[1]),
-        name=str(row[2]),
-        hint=str(row[3]),
-        state=str(row[4]),
-        created_at_ms=_first_int(tuple(row[5:])),
-        expires_at_ms=_int_or_none(row[6]),
-    )

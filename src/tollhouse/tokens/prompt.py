@@ -18,7 +18,7 @@ from tollhouse.ir.parts import (
     ToolCallPart,
     ToolResultPart,
 )
-from tollhouse.ir.request import ChatRequest, CustomTool, FunctionTool, ProviderTool, ToolSpec
+from tollhouse.ir.request import ChatRequest, CustomTool, FunctionTool, NamespaceTool, ProviderTool, ToolSpec
 from tollhouse.tokens.encodings import Encoding
 
 MEDIA_TOKENS = 1500
@@ -89,6 +89,9 @@ def _tool_text(tool: ToolSpec) -> str:
             return f"{tool.name} {tool.description or ''} {_compact(tool.grammar or {})}"
         case ProviderTool():
             return _compact(tool.value)
+        case NamespaceTool():
+            inner = " ".join(map(_tool_text, tool.tools))
+            return f"{tool.name} {tool.description or ''} {inner}"
 
 
 def _compact(value: dict[str, object]) -> str:

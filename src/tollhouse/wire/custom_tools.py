@@ -9,17 +9,21 @@ from tollhouse.ir.events import StreamEvent, ToolCallDelta, ToolCallEnd, ToolCal
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.parts import Part, ToolCallPart, ToolResultPart
 from tollhouse.ir.plain import is_object
-from tollhouse.ir.request import ChatRequest, CustomTool, FunctionTool, Message
+from tollhouse.ir.request import ChatRequest, CustomTool, FunctionTool, Message, NamespaceTool, ProviderTool, ToolSpec
 from tollhouse.ir.response import ChatResponse
 from tollhouse.wire.fields import parse, render
+from tollhouse.wire.tool_groups import ungrouped
 
 _FIELD = "input"
 _Part = TypeVar("_Part", bound=Part)
+_Tool = TypeVar("_Tool", bound=FunctionTool | CustomTool | ProviderTool)
 
 
 def names_of(request: ChatRequest) -> frozenset[str]:
-    """The names of the custom tools that are offered."""
-    return frozenset(tool.name for tool in request.tools or () if isinstance(tool, CustomTool))
+    """The names of the custom tools that are offered, as a provider without groups of tools is told them."""
+    tools = request.tools or ()
+    members = [tool for group in tools if isinstance(group, NamespaceTool) for tool in ungrouped(group)]
+    return frozenset(tool.name for tool in (*tools, *members) if isinstance(tool, CustomTool))
 
 
 def as_function(tool: CustomTool) -> FunctionTool:
@@ -58,15 +62,26 @@ def asked_as_functions(request: ChatRequest, losses: list[Loss]) -> ChatRequest:
     """The request with functions in place of its custom tools, and in calls and results of such tools."""
     tools = request.tools
     if tools is not None:
-        for number, tool in enumerate(tools):
-            if isinstance(tool, CustomTool):
-                losses.append(Loss(f"tools[{number}]", "the provider knows functions only; sent as one of one text"))
-        tools = tuple(as_function(tool) if isinstance(tool, CustomTool) else tool for tool in tools)
+        tools = tuple(_tool(tool, f"tools[{number}]", losses) for number, tool in enumerate(tools))
     choice = request.tool_choice
     if choice is not None and choice.kind == "custom":
         choice = msgspec.structs.replace(choice, kind="function")
     messages = tuple(_message(message) for message in request.messages)
     return msgspec.structs.replace(request, tools=tools, tool_choice=choice, messages=messages)
+
+
+def _tool(tool: ToolSpec, path: str, losses: list[Loss]) -> ToolSpec:
+    if isinstance(tool, NamespaceTool):
+        members = tuple(_member(one, f"{path}.tools[{number}]", losses) for number, one in enumerate(tool.tools))
+        return msgspec.structs.replace(tool, tools=members)
+    return _member(tool, path, losses)
+
+
+def _member(tool: _Tool, path: str, losses: list[Loss]) -> _Tool | FunctionTool:
+    if not isinstance(tool, CustomTool):
+        return tool
+    losses.append(Loss(path, "the provider knows functions only; sent as one of one text"))
+    return as_function(tool)
 
 
 def _message(message: Message) -> Message:

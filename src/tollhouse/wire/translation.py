@@ -11,21 +11,24 @@ from tollhouse.wire.custom_tools import CustomCalls, answered_as_custom
 from tollhouse.wire.envelope import answer_handed_out, wrap
 from tollhouse.wire.format import Answered, AnswerPolicy, Peek, WireFormat
 from tollhouse.wire.pipe import Pipe
+from tollhouse.wire.tool_groups import Grouped, answer_grouped, event_grouped
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
     """What an answer has of its own once it is translated: an id, a creation time (Unix seconds) for providers that
-    tell none, the creator of the model, who alone can read its sealed reasoning, and the names of the caller's custom
-    tools that the provider knows as functions. `input_tokens` is about what the prompt has, for a format that says so
-    before the provider does. What cannot be carried over is added to `losses`."""
+    tell none, the creator of the model, who alone can read its sealed reasoning, the names of the caller's custom
+    tools that the provider knows as functions, and of the tools whose groups it does not know. `input_tokens`
+    is about what the prompt has, for a format that says so before the provider does. What cannot be carried over is
+    added to `losses`."""
 
     id: str
     created: int
     creator: str
     custom_tools: frozenset[str] = frozenset()
     losses: list[Loss]
+    grouped: Grouped = msgspec.field(default_factory=dict[str, tuple[str, str]])
     input_tokens: int = 0
 
 
@@ -90,7 +93,7 @@ class StreamTranslation(_Translated):
             origin = event.origin or ReasoningOrigin(format=self._target.name)
             sealed = wrap(event.opaque, msgspec.structs.replace(origin, creator=self._made.creator))
             return msgspec.structs.replace(event, opaque=sealed, origin=ReasoningOrigin(format=self._target.name))
-        return event
+        return event_grouped(event, self._made.grouped) if self._made.grouped else event
 
 
 class BodyTranslation(_Translated):
@@ -118,6 +121,7 @@ class BodyTranslation(_Translated):
         self.usage = answer.usage
         answer = answered_as_custom(answer, self._made.custom_tools)
         answer = answer_handed_out(answer, self._made.creator, self._target.name)
+        answer = answer_grouped(answer, self._made.grouped)
         answer = msgspec.structs.replace(answer, id=self._made.id, created=answer.created or self._made.created)
         self._inner.feed(self._target.encode_response(answer, self._made.losses))
         return self._inner.close()

@@ -28,6 +28,7 @@ from tollhouse.ir.request import (
     CustomTool,
     FunctionTool,
     Message,
+    NamespaceTool,
     ProviderTool,
     ReasoningSetting,
     ResponseFormat,
@@ -157,7 +158,7 @@ def test_tools() -> None:
         FunctionTool(name="f", description="d", parameters=schema, strict=True),
         FunctionTool(name="g", extensions={NAME: {"defer_loading": True}}),
         CustomTool(name="sql", description="d", grammar={"type": "text"}),
-        ProviderTool(format=NAME, value=namespace),
+        NamespaceTool(name="n", tools=(FunctionTool(name="g"),)),
         ProviderTool(format=NAME, value={"type": "web_search", "external_web_access": True}),
     )
     assert [tool.get("strict") for tool in kept(request)["tools"]] == [True, False, None, None, None]

@@ -9,6 +9,7 @@ import msgspec
 from tollhouse.catalog.entries import Catalog
 from tollhouse.dialects.credentials import bearer_key, named_key
 from tollhouse.dialects.dialect import Operation, Route
+from tollhouse.dialects.hpp_router import account
 from tollhouse.dialects.hpp_router.errors import HppWording
 from tollhouse.dialects.hpp_router.listing import model_list
 from tollhouse.dialects.hpp_router.schema import check_chat
@@ -22,6 +23,8 @@ _RESOLVED_MODEL: Final = b"x-hpp-router-resolved-model"
 _SAFE_IN_HEADER: Final = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _CHAT: Final = "/llm/v1/chat/completions"
 _MODELS: Final = "/llm/v1/models"
+_USAGE: Final = "/api/usage"
+_QUOTA: Final = "/api/quota-check"
 
 
 class HppChat(HppWording):
@@ -62,10 +65,12 @@ class HppRouter(HppWording):
     """The dialect."""
 
     name = "hpp_router"
-    roots: tuple[str, ...] = ("/llm", "/llm/v1")
+    roots: tuple[str, ...] = ("/llm", "/llm/v1", _USAGE, _QUOTA)
     routes: tuple[Route, ...] = (
         Route(method="POST", path=_CHAT, operation=Operation.CHAT, endpoint=_CHAT, voice=HppChat()),
         Route(method="GET", path=_MODELS, operation=Operation.MODELS, endpoint=_MODELS),
+        Route(method="GET", path=_USAGE, operation=Operation.ACCOUNT, endpoint=_USAGE, view=account.usage),
+        Route(method="GET", path=_QUOTA, operation=Operation.ACCOUNT, endpoint=_QUOTA, view=account.quota_check),
     )
 
     def __init__(self, *, strict_schema: bool = False) -> None:

@@ -26,12 +26,19 @@ _CLASSES: Final = {
 }
 
 
-class AnthropicError(msgspec.Struct, frozen=True, kw_only=True):
+class Details(msgspec.Struct, frozen=True):
+    """What Anthropic's own libraries act on."""
+
+    error_code: str
+
+
+class AnthropicError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One error; `code` is one of the sixteen."""
 
     type: str
     code: str
     message: str
+    details: Details | None = None
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +58,8 @@ class MessagesWording:
         status, code, message = verdict(fault, request_id)
         if fault.kind is FaultKind.INVALID_KEY:
             message = _INVALID_KEY
-        error = AnthropicError(type=_error_class(status), code=code, message=message)
+        details = None if fault.code is None else Details(fault.code)
+        error = AnthropicError(type=_error_class(status), code=code, message=message, details=details)
         return Worded(status, msgspec.json.encode(Envelope(error=error, request_id=request_id)), retry_headers(fault))
 
 

@@ -19,7 +19,7 @@ from tollhouse.dialects.fields import (
 from tollhouse.dialects.hyperinfer.plugins import PLUGIN_IDS, Plugins
 from tollhouse.dialects.members import Json, Rules, check_length, check_member, kind_of, may, needs, sent
 from tollhouse.dialects.reading import Reader
-from tollhouse.ir.fault import invalid_request
+from tollhouse.ir.fault import FaultError, invalid_request
 
 
 class Block(msgspec.Struct, gc=False):
@@ -103,6 +103,7 @@ class MessagesRequest(CountRequest, gc=False, kw_only=True):
     stop_sequences: Stops | None = None
     stream: bool | None = None
     metadata: msgspec.Raw = msgspec.Raw()
+    thread: msgspec.Raw = msgspec.Raw()
     hi_tool_events: bool | None = None
 
 
@@ -140,6 +141,14 @@ _METADATA: Final = (may("metadata", Json.OBJECT),)
 def check_messages(body: bytes) -> None:
     """Refuse a body that does not fit the contract. Raises FaultError (invalid_request) naming the field."""
     request = _READER.read(body)
+    if sent(request.thread):
+        # Anthropic's libraries begin every tool loop with a thread, and go on without one when they read this code
+        # (@anthropic-ai/sdk 1.11, ThreadUnsupportedRequestErrorDetails, November 2026).
+        message = (
+            "`thread` is not supported: no conversations are kept here. Send the whole conversation in `messages`."
+        )
+        fault = invalid_request(message, "thread").fault
+        raise FaultError(msgspec.structs.replace(fault, code="thread_unsupported_request"))
     _check_prompt(request)
     check_member(request, _METADATA, "")
     if sent(request.metadata):

@@ -36,11 +36,20 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: int
 
 
+class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a token quota was used."""
+
+    tokens_used: int
+    tokens_limit: int
+
+
 class Details(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the error is about; `retry_after` is in seconds."""
+    """What the error is about; `retry_after` is in seconds, `plan` and `usage` tell of a used-up quota."""
 
     status: int
     endpoint: str
+    plan: str | None = None
+    usage: TokenUsage | None = None
     retry_after: int | None = None
     attempts: list[Step] = []
 
@@ -58,9 +67,12 @@ class VoltageWording:
     def word(self, fault: Fault, request_id: str, endpoint: str, attempts: tuple[Attempt, ...] = ()) -> Worded:
         """The one wording of `fault`."""
         status, message = _verdict(fault, request_id)
+        quota = fault.quota
         details = Details(
             status=status,
             endpoint=endpoint.removeprefix("/api/voltage"),
+            plan=quota.plan or None if quota else None,
+            usage=TokenUsage(tokens_used=quota.used, tokens_limit=quota.limit) if quota else None,
             retry_after=retry_after_s(fault),
             attempts=[_step(attempt) for attempt in attempts],
         )

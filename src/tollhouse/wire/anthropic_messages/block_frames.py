@@ -30,6 +30,7 @@ from tollhouse.wire.custom_tools import free_input
 from tollhouse.wire.fields import render
 from tollhouse.wire.framing import sse_frame
 from tollhouse.wire.leftovers import Losses
+from tollhouse.wire.tool_groups import joined_name
 
 _THINKING = {"type": "thinking", "thinking": "", "signature": ""}
 
@@ -188,7 +189,8 @@ class BlockFrames:
                 self.has_tool_calls = True
                 self._call = event
                 self._arguments.clear()
-                block: dict[str, object] = {"type": "tool_use", "id": event.id, "name": event.name, "input": {}}
+                name = joined_name(event.namespace, event.name)
+                block: dict[str, object] = {"type": "tool_use", "id": event.id, "name": name, "input": {}}
                 self._losses.restore(block, event.extensions, path)
                 return self._start(block)
             case ToolCallDelta():

@@ -7,7 +7,15 @@ import msgspec
 
 from tollhouse.ir.parts import ToolCallPart
 from tollhouse.ir.plain import is_object
-from tollhouse.ir.request import ChatRequest, CustomTool, FunctionTool, ProviderTool, ToolChoice, ToolSpec
+from tollhouse.ir.request import (
+    ChatRequest,
+    CustomTool,
+    FunctionTool,
+    NamespaceTool,
+    ProviderTool,
+    ToolChoice,
+    ToolSpec,
+)
 from tollhouse.wire.anthropic_messages.names import (
     NAME,
     decode_cache_control,
@@ -18,6 +26,7 @@ from tollhouse.wire.anthropic_messages.names import (
 from tollhouse.wire.custom_tools import as_function, free_input
 from tollhouse.wire.fields import Fields, parse, render
 from tollhouse.wire.leftovers import Losses, kept
+from tollhouse.wire.tool_groups import joined_name, ungrouped
 
 _NO_PARAMETERS: dict[str, object] = {"type": "object", "properties": {}}
 _MODES = {"auto": "auto", "none": "none", "any": "required", "tool": "tool"}
@@ -44,12 +53,17 @@ def decode_tool(value: object, path: str) -> ToolSpec:
     )
 
 
-def encode_tools(tools: Sequence[ToolSpec], losses: Losses) -> list[object]:
-    """The list `tools`; what only another format knows is lost."""
+def encode_tools(tools: Sequence[ToolSpec], losses: Losses, place: str = "tools") -> list[object]:
+    """The list `tools`; what only another format knows is lost. `place` is where the list stands."""
     encoded: list[object] = []
     for number, tool in enumerate(tools):
-        path = f"tools[{number}]"
+        path = f"{place}[{number}]"
         match tool:
+            case NamespaceTool():
+                losses.note(path, f"{NAME} has no groups of tools; each is sent under a joined name")
+                losses.restore({}, tool.extensions, path)
+                encoded += encode_tools(ungrouped(tool), losses, f"{path}.tools")
+                continue
             case FunctionTool() | CustomTool():
                 function = tool if isinstance(tool, FunctionTool) else as_function(tool)
                 if function is not tool:
@@ -111,7 +125,7 @@ def encode_tool_choice(request: ChatRequest, tools: Sequence[object], losses: Lo
     if choice is not None:
         encoded["type"] = "any" if choice.mode == "required" else choice.mode
         if choice.name is not None:
-            encoded["name"] = choice.name
+            encoded["name"] = joined_name(choice.namespace, choice.name)
         if choice.allowed is not None:
             losses.note("tool_choice.allowed", f"{NAME} cannot narrow the tools without leaving them out")
     if request.parallel_tool_calls is False and encoded.get("type") != "none":
@@ -142,7 +156,7 @@ def encode_tool_use(call: ToolCallPart, path: str, losses: Losses, *, asked: boo
     encoded: dict[str, object] = {
         "type": "tool_use",
         "id": request_id_of(call.id) if asked else call.id,
-        "name": call.name,
+        "name": joined_name(call.namespace, call.name),
         "input": _encode_input(call, path, losses),
     }
     encoded |= encode_cache_control(call.cache_control)

@@ -8,6 +8,7 @@ from tollhouse.ir.fault import invalid_request
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest, ReasoningSetting, ResponseFormat, Sampling
 from tollhouse.wire.effort import encode_effort
+from tollhouse.wire.end_user import encode_user
 from tollhouse.wire.fields import Fields, parse, render
 from tollhouse.wire.leftovers import Losses, kept
 from tollhouse.wire.openai_chat.messages import decode_messages, encode_messages
@@ -141,7 +142,7 @@ def encode_request(request: ChatRequest, losses: list[Loss]) -> bytes:
         reasoning_effort=_encode_reasoning(request.reasoning, noted),
         stream=request.stream or None,
         stream_options={"include_usage": True} if request.stream_usage else None,
-        user=request.user,
+        user=encode_user(request.user, noted),
         metadata=request.metadata,
         service_tier=request.service_tier,
         store=request.store,

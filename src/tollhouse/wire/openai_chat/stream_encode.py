@@ -234,7 +234,12 @@ class ChatStreamEncoder:
                 place = len(choice.calls)
                 choice.calls[event.index] = (place, event.kind)
                 begun = ToolCallPart(
-                    id=event.id, name=event.name, arguments="", kind=event.kind, extensions=event.extensions
+                    id=event.id,
+                    name=event.name,
+                    namespace=event.namespace,
+                    arguments="",
+                    kind=event.kind,
+                    extensions=event.extensions,
                 )
                 call = {"index": place, **encode_tool_call(begun, _path(event), self._losses)}
             case ToolCallDelta():

@@ -5,11 +5,12 @@ from typing import assert_never
 
 from tollhouse.ir.parts import ToolCallPart
 from tollhouse.ir.plain import is_array, is_object
-from tollhouse.ir.request import CustomTool, FunctionTool, ProviderTool, ToolChoice, ToolSpec
+from tollhouse.ir.request import CustomTool, FunctionTool, NamespaceTool, ProviderTool, ToolChoice, ToolSpec
 from tollhouse.wire.breakpoints import decode_cache_control, encode_cache_control
 from tollhouse.wire.fields import Fields
 from tollhouse.wire.leftovers import Losses, kept
 from tollhouse.wire.openai_chat.parts import NAME
+from tollhouse.wire.tool_groups import joined_name, ungrouped
 
 
 def decode_tool(value: object, path: str) -> ToolSpec:
@@ -52,12 +53,17 @@ def _decode_custom_tool(fields: Fields) -> CustomTool:
     )
 
 
-def encode_tools(tools: Sequence[ToolSpec], losses: Losses) -> list[object]:
-    """The list `tools`; what only another format knows is lost."""
+def encode_tools(tools: Sequence[ToolSpec], losses: Losses, place: str = "tools") -> list[object]:
+    """The list `tools`; what only another format knows is lost. `place` is where the list stands."""
     encoded: list[object] = []
     for number, tool in enumerate(tools):
-        path = f"tools[{number}]"
+        path = f"{place}[{number}]"
         match tool:
+            case NamespaceTool():
+                losses.note(path, f"{NAME} has no groups of tools; each is sent under a joined name")
+                losses.restore({}, tool.extensions, path)
+                encoded += encode_tools(ungrouped(tool), losses, f"{path}.tools")
+                continue
             case FunctionTool():
                 function: dict[str, object] = {"name": tool.name}
                 function |= _present(description=tool.description, parameters=tool.parameters, strict=tool.strict)
@@ -125,7 +131,7 @@ def _allowed_tools(value: object) -> ToolChoice | None:
 def encode_tool_choice(choice: ToolChoice) -> object:
     """The value of `tool_choice`."""
     if choice.mode == "tool":
-        return {"type": choice.kind, choice.kind: {"name": choice.name}}
+        return {"type": choice.kind, choice.kind: {"name": joined_name(choice.namespace, choice.name or "")}}
     if choice.allowed is not None:
         tools = [{"type": "function", "function": {"name": name}} for name in choice.allowed]
         return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": tools}}
@@ -158,7 +164,7 @@ def encode_tool_call(call: ToolCallPart, path: str, losses: Losses) -> dict[str,
     encoded: dict[str, object] = {
         "id": call.id,
         "type": call.kind,
-        call.kind: {"name": call.name, arguments: call.arguments},
+        call.kind: {"name": joined_name(call.namespace, call.name), arguments: call.arguments},
     }
     encoded |= encode_cache_control(call.cache_control, path, losses)
     losses.restore(encoded, call.extensions, path)

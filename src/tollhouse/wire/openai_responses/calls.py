@@ -41,6 +41,7 @@ def decode_call(item: Fields, kind: ToolCallKind) -> ToolCallPart:
     return ToolCallPart(
         id=call_id,
         name=name,
+        namespace=item.text("namespace"),
         arguments=arguments,
         kind=kind,
         item_id=item.text("id"),
@@ -55,6 +56,8 @@ def encode_call(call: ToolCallPart, path: str, losses: Losses) -> dict[str, obje
     if call.item_id is not None:
         item["id"] = call.item_id
     item |= {"call_id": call.id, "name": call.name, _INPUTS[call.kind]: call.arguments}
+    if call.namespace is not None:
+        item["namespace"] = call.namespace
     item |= encode_cache_control(call.cache_control, path, losses)
     losses.restore(item, call.extensions, path)
     return item

@@ -10,6 +10,7 @@ from tollhouse.ir.parts import TextPart
 from tollhouse.ir.plain import is_array
 from tollhouse.ir.request import ChatRequest, Message, ReasoningSetting, ResponseFormat, Sampling
 from tollhouse.wire.effort import encode_effort
+from tollhouse.wire.end_user import encode_user
 from tollhouse.wire.fields import Fields, parse, render
 from tollhouse.wire.leftovers import Losses, kept
 from tollhouse.wire.openai_responses.items import decode_items, encode_items
@@ -155,7 +156,7 @@ def encode_request(request: ChatRequest, losses: list[Loss]) -> bytes:
         text=_present(format=_encode_format(request.response_format), verbosity=request.verbosity) or None,
         reasoning=_encode_reasoning(request.reasoning, noted),
         stream=request.stream or None,
-        user=request.user,
+        user=encode_user(request.user, noted),
         metadata=request.metadata,
         service_tier=request.service_tier,
         store=request.store,

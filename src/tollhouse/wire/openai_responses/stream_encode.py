@@ -193,6 +193,7 @@ class ResponsesStreamEncoder:
         part = ToolCallPart(
             id=event.id,
             name=event.name,
+            namespace=event.namespace,
             arguments="",
             kind=event.kind,
             item_id=event.item_id or self._made_up_id()(call_prefix(event.kind)),

@@ -133,6 +133,7 @@ class _Call:
             index=self._index,
             id=call.id,
             name=call.name,
+            namespace=call.namespace,
             kind=call.kind,
             item_id=call.item_id,
             extensions=call.extensions,

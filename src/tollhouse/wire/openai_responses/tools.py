@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from tollhouse.ir.plain import is_array, is_object
-from tollhouse.ir.request import CustomTool, FunctionTool, ProviderTool, ToolChoice, ToolSpec
+from tollhouse.ir.request import CustomTool, FunctionTool, NamespaceTool, ProviderTool, ToolChoice, ToolSpec
 from tollhouse.wire.breakpoints import decode_cache_control, encode_cache_control
 from tollhouse.wire.fields import Fields
 from tollhouse.wire.leftovers import Losses, kept
@@ -19,12 +19,14 @@ def decode_tool(value: object, path: str) -> ToolSpec:
     kind = fields.text("type")
     if kind is None:
         raise fields.missing("type", "the kind of the tool, such as function")
-    if kind not in ("function", "custom"):
+    if kind not in ("function", "custom", "namespace"):
         return ProviderTool(format=NAME, value=value)
     name = fields.text("name")
     if name is None:
         raise fields.missing("name", "the tool's name")
     description = fields.text("description")
+    if kind == "namespace":
+        return _decode_namespace(fields, name, description)
     if kind == "custom":
         return CustomTool(
             name=name,
@@ -44,12 +46,30 @@ def decode_tool(value: object, path: str) -> ToolSpec:
     )
 
 
-def encode_tools(tools: Sequence[ToolSpec], losses: Losses) -> list[object]:
-    """The list `tools`; what only another format knows is lost."""
+def _decode_namespace(fields: Fields, name: str, description: str | None) -> NamespaceTool:
+    members: list[FunctionTool | CustomTool | ProviderTool] = []
+    for number, value in enumerate(fields.array("tools") or ()):
+        path = fields.path(f"tools[{number}]")
+        member = decode_tool(value, path)
+        if isinstance(member, NamespaceTool):
+            raise fields.wrong(f"tools[{number}]", "a function or a custom tool; namespaces do not nest")
+        members.append(member)
+    return NamespaceTool(name=name, description=description, tools=tuple(members), extensions=kept(NAME, fields.rest()))
+
+
+def encode_tools(tools: Sequence[ToolSpec], losses: Losses, place: str = "tools") -> list[object]:
+    """The list `tools`; what only another format knows is lost. `place` is where the list stands."""
     encoded: list[object] = []
     for number, tool in enumerate(tools):
-        path = f"tools[{number}]"
+        path = f"{place}[{number}]"
         match tool:
+            case NamespaceTool():
+                group: dict[str, object] = {"type": "namespace", "name": tool.name}
+                group |= _present(description=tool.description)
+                group["tools"] = encode_tools(tool.tools, losses, f"{path}.tools")
+                losses.restore(group, tool.extensions, path)
+                encoded.append(group)
+                continue
             case FunctionTool():
                 # Left out, `strict` means that the schema is made strict where that is possible, which turns optional
                 # arguments into required ones (OpenAI, guide "Function calling", November 2026).
@@ -91,7 +111,13 @@ def _known_choice(value: object) -> ToolChoice | None:
         return _allowed_tools(value)
     if kind not in ("function", "custom") or not isinstance(name, str):
         return None
-    return ToolChoice(mode="tool", name=name, kind="custom" if kind == "custom" else "function")
+    namespace = value.get("namespace")
+    return ToolChoice(
+        mode="tool",
+        name=name,
+        namespace=namespace if isinstance(namespace, str) else None,
+        kind="custom" if kind == "custom" else "function",
+    )
 
 
 def _allowed_tools(value: dict[str, object]) -> ToolChoice | None:
@@ -111,7 +137,7 @@ def _allowed_tools(value: dict[str, object]) -> ToolChoice | None:
 def encode_tool_choice(choice: ToolChoice) -> object:
     """The value of `tool_choice`."""
     if choice.mode == "tool":
-        return {"type": choice.kind, "name": choice.name}
+        return {"type": choice.kind, "name": choice.name, **_present(namespace=choice.namespace)}
     if choice.allowed is not None:
         tools = [{"type": "function", "name": name} for name in choice.allowed]
         return {"type": "allowed_tools", "mode": choice.mode, "tools": tools}
