@@ -257,10 +257,10 @@ def test_a_table_obeys_no_control_character(shell: Shell) -> None:
 
 def test_migrate_tells_what_it_did(shell: Shell) -> None:
     assert shell.json("migrate") == {
-        "version": 4,
+        "version": shipped()[-1].version,
         "applied": [migration.name for migration in shipped()],
     }
-    assert shell.json("migrate") == {"version": 4, "applied": []}
+    assert shell.json("migrate") == {"version": shipped()[-1].version, "applied": []}
     assert "Nothing to do" in shell.ok("migrate")
 
 

@@ -127,5 +127,5 @@ def test_processes_that_start_together_migrate_once(tmp_path: Path) -> None:
     applied = [process.communicate(timeout=60)[0].strip() for process in processes]
     assert [process.returncode for process in processes] == [0] * 4
     assert sorted(applied) == ["", "", "", ",".join(migration.name for migration in shipped())]
-    assert ask(data_dir, "SELECT COUNT(*) FROM schema_version") == [(4,)]
+    assert ask(data_dir, "SELECT COUNT(*) FROM schema_version") == [(len(shipped()),)]
     assert ask(data_dir, "SELECT COUNT(*) FROM account WHERE id <> ?", account_of("x")) == [(6,)]
