@@ -36,7 +36,7 @@ class OpenStore(Protocol):
 
     ledger: Any
 
-    async def commit_call(self, transfers: tuple[Transfer, ...], record: CallRecord) -> None: ...
+    def commit_call(self, transfers: tuple[Transfer, ...], record: CallRecord) -> Awaitable[object]: ...
 
     async def top_up(self, workspace_id: str, amount_nano_usd: int, reference: str, now_ms: int) -> int: ...
 
@@ -70,12 +70,11 @@ class Faulty:
         self.store = store
         self.fate = "ok"
 
-    async def _run(self, work: Awaitable[T]) -> T:
+    async def _run(self, work: Callable[[], Awaitable[T]]) -> T:
         fate, self.fate = self.fate, "ok"
         if fate == "before":
-            work.close()  # type: ignore[attr-defined] -- a coroutine that never begins
             raise FaultError(LOST)
-        result = await work
+        result = await work()
         if fate == "after":
             raise FaultError(LOST)
         return result
@@ -84,13 +83,13 @@ class Faulty:
         await self.store.ledger.join(owner)
 
     async def acquire(self, owner: str, asks: Sequence[Ask]) -> tuple[Lease, ...] | tuple[Shortage, ...]:
-        return await self._run(self.store.ledger.acquire(owner, asks))
+        return await self._run(lambda: self.store.ledger.acquire(owner, asks))
 
     async def give_back(self, owner: str, unused: Mapping[str, int]) -> None:
-        await self._run(self.store.ledger.give_back(owner, unused))
+        await self._run(lambda: self.store.ledger.give_back(owner, unused))
 
     async def renew(self, owner: str) -> tuple[Lease, ...]:
-        return await self._run(self.store.ledger.renew(owner))
+        return await self._run(lambda: self.store.ledger.renew(owner))
 
     async def recall(self, owner: str, account_ids: Sequence[str]) -> None:
         await self.store.ledger.recall(owner, account_ids)
@@ -105,7 +104,7 @@ class Faulty:
         await self.store.ledger.note_open(calls)
 
     async def commit(self, transfers: tuple[Transfer, ...], kept: CallRecord) -> None:
-        await self._run(self.store.commit_call(transfers, kept))
+        await self._run(lambda: self.store.commit_call(transfers, kept))
 
 
 class Process:
