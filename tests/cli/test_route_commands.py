@@ -58,7 +58,7 @@ def request_file(tmp_path: Path, **fields: Any) -> str:
 
 
 @pytest.mark.row(27)
-def test_versions_stay_as_they_were_handed_in(route: Run, tmp_path: Path) -> None:
+def test_versions_stay_as_they_were_handed_in(route: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = rules_file(tmp_path, RULES + "# kept, too\n")
     assert route("set", first, "--author", "ada")["version"] == 1
     assert route("set", rules_file(tmp_path), "--author", "bob", "--no-activate")["in_force"] is False
@@ -72,6 +72,17 @@ def test_versions_stay_as_they_were_handed_in(route: Run, tmp_path: Path) -> Non
     assert route("rollback")["in_force"] == "1"
     assert route("rollback")["in_force"] == "configuration"
     assert "nothing held before" in route("rollback", code=1)
+    capsys.readouterr()
+    assert main(["audit", "--json"]) == 0
+    kept = [(row["action"], row["subject"], row["detail"]) for row in json.loads(capsys.readouterr().out)]
+    assert sorted(kept, key=str) == [
+        ("routing.activate", "rules:1", {"activation": 1}),
+        ("routing.activate", "rules:1", {"activation": 3}),
+        ("routing.activate", "rules:2", {"activation": 2}),
+        ("routing.activate", "rules:configuration", {"activation": 4}),
+        ("routing.store", "rules:1", {}),
+        ("routing.store", "rules:2", {}),
+    ]
     assert "no rules of version 9" in route("activate", "9", code=1)
     assert "no rules of version 9" in route("show", "9", code=1)
 

@@ -146,6 +146,23 @@ def test_the_bill_and_the_record_carry_the_resolved_model(gateway: RunningGatewa
     assert gateway.record(named.request_id).routed is None
 
 
+def test_a_key_may_use_no_more_models_than_it_is_allowed(
+    gateway: RunningGateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = gateway.key(workspace="allowed")
+    folder = ("--data-dir", str(gateway.data_dir / "data"))
+    assert main(["keys", "list", "--workspace", "allowed", *folder, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["hint"].endswith(own[-4:])
+    assert main(["keys", "allow", row["id"], "openai/gpt-4", *folder]) == 0
+    gateway.eventually(lambda: chat(gateway, HPP, own, "openai/gpt-5").status == 400)
+    assert chat(gateway, HPP, own, AUTO, messages=of_tokens(5)).status == 200
+    arrived = len(gateway.arrivals())
+    reply = chat(gateway, HPP, own, AUTO, messages=of_tokens(50))
+    assert (reply.status, reply.json()["error"]) == (400, "model_not_allowed")
+    assert len(gateway.arrivals()) == arrived
+
+
 @pytest.mark.row(14)
 def test_a_model_that_was_named_has_no_rule(gateway: RunningGateway, key: str) -> None:
     assert told(chat(gateway, HPP, key, "openai/gpt-4")) == ("openai/gpt-4", None, None, None)

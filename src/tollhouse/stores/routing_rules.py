@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
+from tollhouse.accounts.quotas import Change
 from tollhouse.ir.fault import invalid_request
 from tollhouse.routing.store import Activation, StoredRules
+from tollhouse.stores.audit import note
 from tollhouse.stores.database import Connection, Reader
 from tollhouse.stores.past_calls import PastCall, past_calls_of, past_calls_query
 from tollhouse.stores.settlement import Settlement
@@ -38,6 +40,7 @@ class SqliteRules:
         def work(connection: Connection) -> StoredRules:
             version = _int(connection.execute(_NEXT_VERSION).fetchone(), 0)
             connection.execute(_INSERT_RULES, (version, document, author, now_ms))
+            note(connection, Change(at_ms=now_ms, actor=author), "routing.store", f"rules:{version}", {})
             if activate:
                 _activate(connection, version, author, now_ms)
             return StoredRules(version=version, document=document, author=author, created_at_ms=now_ms)
@@ -114,6 +117,8 @@ def _activate(connection: Connection, version: int | None, author: str, now_ms: 
 def _insert(connection: Connection, number: int, rest: tuple[int | None, str, int, int | None]) -> Activation:
     version, author, at_ms, _ = rest
     connection.execute(_INSERT_ACTIVATION, (number, *rest))
+    subject = "rules:configuration" if version is None else f"rules:{version}"
+    note(connection, Change(at_ms=at_ms, actor=author), "routing.activate", subject, {"activation": number})
     return Activation(number=number, version=version, author=author, at_ms=at_ms)
 
 
