@@ -44,7 +44,10 @@ from tollhouse.relay.budget import Budget
 from tollhouse.relay.choosing import Chooser
 from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
+from tollhouse.relay.departure import Drains
+from tollhouse.relay.generations import Generations
 from tollhouse.relay.relay import Pace, Relay
+from tollhouse.relay.retention import Retention
 from tollhouse.relay.rules_in_force import REFRESH_S, RulesInForce, configured_rules
 from tollhouse.relay.settling import Settling
 from tollhouse.relay.upkeep import Chore, MoneyUpkeep, Upkeep
@@ -57,6 +60,7 @@ from tollhouse.wire.registry import FORMATS
 
 # After the drain limit the calls that still run are cut off; this long they may take to settle what they received.
 _SETTLE_S = 5.0
+_RETENTION_EVERY_S = 60.0
 # A call makes no cycles that matter: look for them rarely (Python's 700 costs some 5 % of a call).
 _GC_YOUNG = 20_000
 
@@ -85,7 +89,11 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
         closing = Closing(settling, metrics, log, time.monotonic)
         duties = MoneyUpkeep(store.ledger, ledger, closing, settling, metrics)
         await duties.begin()
-        upkeep = Upkeep(duties.chores(), log)
+        chores = duties.chores()
+        if settings.retention_days:
+            retention = Retention(store, settings.retention_days, _now_ms)
+            chores = (*chores, Chore("delete old call records", _RETENTION_EVERY_S, retention.forget))
+        upkeep = Upkeep(chores, log)
         upkeep.start()
         return cls(ledger=ledger, settling=settling, closing=closing, metrics=metrics, upkeep=upkeep)
 
@@ -208,8 +216,9 @@ def _join(
     admission = Admission(snapshot, formats, Budget(money.ledger, _now_ms, settings.admission), chooser)
     limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s, on_loss=settings.on_loss)
     attempts = Attempts(upstream, formats, limits, clock_s, random.random)
+    drains = Drains(settings.abandoned_calls, settings.abandoned_call_s)
     pace = Pace(clock_s=clock_s, comment_after_s=settings.stream_comment_s)
-    relay = Relay(admission, attempts, money.closing, log, pace)
+    relay = Relay(admission, attempts, money.closing, drains, log, pace)
     door = Door(
         dialects=(
             HppRouter(strict_schema=settings.strict_schema),
@@ -221,6 +230,7 @@ def _join(
         catalog=snapshot,
         readiness=readiness,
         count_tokens=Counting(admission, upstream, formats).count,
+        generation=Generations(store).find,
         standing=standings.of,
         metrics=money.metrics.render,
         refused=money.metrics.refused,

@@ -33,13 +33,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """All that an operator can set; each also as `TOLLHOUSE_<NAME>`. Sizes in bytes, durations in seconds.
 
     The environment beats the file, a command-line flag beats both. `catalog` None means the catalogue that is
-    shipped. `routing_rules` hold while none are stored; None means none, on a demo the shipped ones. `demo` gives an
-    empty data folder a workspace to try, and lets the simulator stand in for providers that are not configured.
-    `cors_origins` empty turns CORS off. `trusted_proxies` are networks whose X-Forwarded-* headers count.
-    `strict_schema` refuses what the published documents do not allow. `on_loss` says what to do with a request that the
-    provider's format cannot say in full. `admission` says when a call may be forwarded: while the most that it can cost
-    fits (bound), or while no balance is used up (positive). `settle` says whether the last byte of an answer waits
-    until its charge is on disk (durable) or not (async).
+    shipped. `demo` gives an empty data folder a workspace to try, and lets the simulator stand in for providers
+    that are not configured. `cors_origins` empty turns CORS off. `trusted_proxies` are networks whose X-Forwarded-*
+    headers count. `strict_schema` refuses what the published documents do not allow. `on_loss` says what to do with a
+    request that the provider's format cannot say in full. `admission` says when a call may be forwarded: while the most
+    that it can cost fits (bound), or while no balance is used up (positive). `settle` says whether the last byte of an
+    answer waits until its charge is on disk (durable) or not (async). At most `abandoned_calls` calls of a process are
+    read on for `abandoned_call_s` when their caller has hung up and the provider bills the whole answer. Call records
+    are deleted after `retention_days`; 0 keeps them. `routing_rules` hold while none are stored; without
+    them there are none, on a demo the shipped ones.
     """
 
     data_dir: Folder = Path("data")
@@ -77,6 +79,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     settle: Annotated[Literal["durable", "async"], msgspec.Meta(description="durable or async")] = "durable"
     attempts: Annotated[int, msgspec.Meta(ge=1, le=10, description="a whole number from 1 to 10")] = 3
     attempts_budget_s: Seconds = 600.0
+    abandoned_calls: Count = 100
+    abandoned_call_s: Seconds = 120.0
+    retention_days: Annotated[
+        int, msgspec.Meta(ge=0, le=36_500, description="a whole number of days, 0 to keep everything")
+    ] = 0
     stream_comment_s: Seconds = 15.0
 
 

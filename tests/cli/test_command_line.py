@@ -233,6 +233,8 @@ def test_usage_for_people_and_programs(shell: Shell) -> None:
     assert table[1].split() == ["a", "openai", "2", "0", "22", "6", "14", "0.003"]
     assert shell.ok("usage", "--since", "1d") == "No calls.\n"
     assert "--by" in shell.refused("usage", "--by", "colour", code=2)
+    assert "no time zone" in shell.refused("usage", "--tz", "Mars/Base", code=2)
+    assert shell.json("usage", "--by", "month,hour", "--tz", "Europe/Berlin")
     assert "no moment" in shell.refused("usage", "--since", "soon", code=2)
 
 

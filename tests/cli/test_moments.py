@@ -1,5 +1,7 @@
 """Moments as people write them."""
 
+from zoneinfo import ZoneInfo
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,3 +46,9 @@ def test_anything_else_is_refused_in_words(text: str) -> None:
 def test_near_misses_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no moment"):
         parse_moment(text, NOW_MS, ahead=True)
+
+
+def test_a_time_without_a_zone_is_one_of_the_zone_asked_for() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    assert parse_moment("1970-01-02", NOW_MS, ahead=False, zone=berlin) == 23 * HOUR_MS
+    assert parse_moment("1970-01-02T00:00Z", NOW_MS, ahead=False, zone=berlin) == 24 * HOUR_MS

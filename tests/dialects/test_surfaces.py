@@ -34,6 +34,7 @@ def test_the_routes_are_those_of_the_contracts() -> None:
             False,
         ),
         ("hyperinfer", "GET", "/api/v1/models", "/api/v1/models", "models", True),
+        ("hyperinfer", "GET", "/api/v1/generation", "/api/v1/generation", "generation", False),
         ("hyperinfer", "GET", "/healthz", "/healthz", "health", True),
         ("hyperinfer", "GET", "/readyz", "/readyz", "ready", True),
         ("voltagegpu", "POST", "/v1/chat/completions", "/v1/chat/completions", "chat", False),

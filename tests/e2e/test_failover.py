@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+import urllib.parse
 from collections.abc import Callable
 
 import pytest
@@ -256,3 +257,52 @@ def test_an_answer_that_is_complete_stands_however_its_connection_ends(
     record = two.record(reply.request_id)
     assert (record.status, record.finish_reason, record.usage_source) == ("ok", "stop", "provider")
     assert (record.prompt_tokens, record.completion_tokens) == (10, 3)
+
+
+def failing(tokens: object) -> str:
+    body = json.dumps({"error": {"message": "no"}, "usage": {"prompt_tokens": 100, "completion_tokens": tokens}})
+    return urllib.parse.quote(body, safe="")
+
+
+@pytest.mark.parametrize(
+    ("first", "stream"),
+    [
+        ("status=500/body=" + failing(20), False),
+        ("status=503/body=" + failing(20), True),
+        ("body=" + failing(20), False),
+        ("plain/body=" + failing(20), True),
+    ],
+)
+def test_a_failed_attempt_costs_what_its_provider_reports_on_a_line_of_its_own(
+    two: RunningGateway, first: str, stream: bool
+) -> None:
+    workspace = f"paid-{first}-{stream}"
+    model = f"pair/script/{first}/then/text=5/usage=11:5"
+    reply = chat(two, HYPERINFER, two.key(workspace), model, stream=stream, max_tokens=50)
+    assert reply.status == 200, reply.body
+    record = two.record(reply.request_id)
+    assert [attempt.outcome == "ok" for attempt in record.attempts][-1]
+    assert len(record.attempts) == 2
+    assert (record.prompt_tokens, record.completion_tokens) == (11, 5)
+    charged = two.do(two.gateway.store.charges(reply.request_id))
+    assert charged == (("model", 16_000), ("attempt", 120_000))
+    assert record.cost_nano_usd == 136_000
+    assert two.balance(workspace) == 5 * 10**9 - 136_000
+
+
+@pytest.mark.parametrize("tokens", [-1, 2**63, 1.5, "20", None])
+def test_a_failed_attempt_whose_report_makes_no_sense_costs_nothing(two: RunningGateway, tokens: object) -> None:
+    workspace = f"unpaid-{tokens}"
+    model = f"pair/script/status=500/body={failing(tokens)}/then/text=5/usage=11:5"
+    reply = chat(two, HYPERINFER, two.key(workspace), model)
+    assert two.record(reply.request_id).cost_nano_usd == 16_000
+    assert two.balance(workspace) == 5 * 10**9 - 16_000
+
+
+def test_attempts_that_all_fail_cost_what_they_report(two: RunningGateway) -> None:
+    reply = chat(two, HYPERINFER, two.key("all-paid"), "single/script/status=400/body=" + failing(20), max_tokens=50)
+    assert reply.status == 400
+    record = two.record(reply.request_id)
+    assert (record.status, record.cost_nano_usd) == ("failed", 120_000)
+    assert two.do(two.gateway.store.charges(reply.request_id)) == (("attempt", 120_000),)
+    assert two.balance("all-paid") == 5 * 10**9 - 120_000

@@ -56,9 +56,9 @@ def test_a_call_costs_its_tokens_to_the_nano_dollar(priced: RunningGateway, dial
 def test_the_record_and_the_charge_are_there_when_the_last_byte_is(priced: RunningGateway) -> None:
     key = priced.key("last-byte")
     for number in range(20):
-        reply = chat(priced, HPP, key, "priced/script/text=1/usage=0:1", stream=bool(number % 2))
-        assert priced.record(reply.request_id).cost_nano_usd == 10_000
-        assert priced.balance("last-byte") == 5 * 10**9 - (number + 1) * 10_000
+        reply = chat(priced, HPP, key, "priced/script/text=1/usage=8:1", stream=bool(number % 2))
+        assert priced.record(reply.request_id).cost_nano_usd == 20_000
+        assert priced.balance("last-byte") == 5 * 10**9 - (number + 1) * 20_000
 
 
 def test_parallel_calls_are_all_charged(priced: RunningGateway) -> None:
@@ -203,3 +203,98 @@ def test_one_price_is_what_every_face_charges_and_prints(
     public = ask(running, "GET", HYPERINFER.models).json()["data"]
     priced = next(model["pricing"] for model in public if model["slug"] == "shop/model")
     assert priced == {"prompt": float(prompt), "completion": 0.0375, "cached_prompt": 0.5}
+
+
+HONEST = "text=30/usage=500:33"
+TOLD = 500 * 1250 + 33 * 10_000
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize("at", ["first", "every", "choices", "groq", "twice", "after_done"])
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda face: face.name)
+def test_usage_counts_once_wherever_it_stands_in_a_stream(priced: RunningGateway, at: str, dialect: Face) -> None:
+    workspace = f"at-{at}-{dialect.name}"
+    reply = chat(priced, dialect, priced.key(workspace), f"priced/script/{HONEST}/usage_at={at}", stream=True)
+    assert reply.status == 200, reply.body
+    record = priced.record(reply.request_id)
+    assert (record.usage_source, record.prompt_tokens, record.completion_tokens) == ("provider", 500, 33)
+    assert priced.balance(workspace) == 5 * 10**9 - TOLD
+
+
+@pytest.mark.fault(43)
+@pytest.mark.parametrize("usage", ["negative", "huge", "string", "float", "nan", "cached_over", "zero", "partial"])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda face: face.name)
+def test_figures_that_cannot_be_true_are_counted_anew(
+    priced: RunningGateway, usage: str, stream: bool, dialect: Face
+) -> None:
+    workspace = f"lie-{usage}-{stream}-{dialect.name}"
+    script = f"priced/script/text=50/usage={usage}"
+    reply = chat(priced, dialect, priced.key(workspace), script, stream=stream, max_tokens=100)
+    # An answer in one piece that is no JSON (NaN) is no answer, and is not charged.
+    if reply.status != 200:
+        assert usage == "nan"
+        assert priced.balance(workspace) == 5 * 10**9
+        return
+    record = priced.record(reply.request_id)
+    if record.status == "ok":
+        assert record.usage_source == "estimated"
+        assert 10 < record.completion_tokens <= 100
+        assert 0 < record.prompt_tokens < 100
+    assert record.cost_nano_usd == record.prompt_tokens * 1250 + record.completion_tokens * 10_000
+    assert priced.balance(workspace) == 5 * 10**9 - record.cost_nano_usd
+
+
+@pytest.mark.fault(44)
+@pytest.mark.parametrize("cost", ["0", "-5", "1e30", "99999999", "0.000000000001"])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda face: face.name)
+def test_our_price_stands_whatever_cost_a_provider_reports(
+    priced: RunningGateway, cost: str, stream: bool, dialect: Face
+) -> None:
+    workspace = f"cost-{cost}-{stream}-{dialect.name}"
+    reply = chat(priced, dialect, priced.key(workspace), f"priced/script/{HONEST}/cost={cost}", stream=stream)
+    assert reply.status == 200, reply.body
+    assert priced.record(reply.request_id).cost_nano_usd == TOLD
+    assert priced.balance(workspace) == 5 * 10**9 - TOLD
+    if dialect is HYPERINFER:
+        usage = reply.chunks()[-1]["usage"] if stream else reply.json()["usage"]
+        assert usage["cost"] == TOLD / 10**9
+
+
+@pytest.mark.fault(33, 34, 38)
+@pytest.mark.parametrize(
+    ("script", "status", "source"),
+    [
+        pytest.param("text=40/cut=20", "failed", "estimated", id="reset in mid-stream"),
+        pytest.param("text=40/eof=20", "failed", "estimated", id="the chunks end early"),
+        pytest.param("text=40/end=20", "failed", "estimated", id="the stream ends early"),
+        pytest.param("text=40/bad_json=20", "failed", "estimated", id="broken JSON in mid-stream"),
+        pytest.param("text=40/usage=500:40/no_done", "ok", "provider", id="no [DONE]"),
+        pytest.param("text=40/usage=none/no_done", "ok", "estimated", id="no [DONE] and no usage"),
+    ],
+)
+def test_a_stream_that_breaks_off_costs_what_came(
+    priced: RunningGateway, script: str, status: str, source: str
+) -> None:
+    workspace = f"broken-{script}"
+    reply = chat(priced, HYPERINFER, priced.key(workspace), f"priced/script/{script}", stream=True)
+    assert reply.status == 200
+    record = priced.record(reply.request_id)
+    assert (record.status, record.usage_source) == (status, source)
+    assert record.cost_nano_usd == record.prompt_tokens * 1250 + record.completion_tokens * 10_000 > 0
+    assert priced.balance(workspace) == 5 * 10**9 - record.cost_nano_usd
+    assert (reply.frames()[-1] == "[DONE]") == (status == "ok")
+    if status == "failed":
+        assert "error" in reply.frames()[-1]
+
+
+@pytest.mark.fault(34)
+@pytest.mark.parametrize(
+    "script", ["text=40/truncate", "text=40/length_off=+50", "text=40/bad_json", "text=40/cut=100"]
+)
+def test_half_an_answer_in_one_piece_is_none_and_costs_nothing(priced: RunningGateway, script: str) -> None:
+    workspace = f"half-{script}"
+    reply = chat(priced, HYPERINFER, priced.key(workspace), f"priced/script/{script}")
+    assert reply.status == 502, reply.body
+    assert priced.balance(workspace) == 5 * 10**9

@@ -97,6 +97,38 @@ def test_a_stream_that_outlasts_the_drain_is_cut_settled_and_the_exit_is_clean(
     assert balance(process) == 5 * 10**9 - ended[0]["cost_nano_usd"]
 
 
+DRAINED = """
+extends: default
+providers:
+  - {id: bills, format: openai_chat, base_url: simulator, api_key: none, on_disconnect: drain}
+models:
+  - slug: drained/*
+    creator: simulator
+    pricing: {prompt: 1, completion: 2}
+    deployments: [{provider: bills, model: '*'}]
+"""
+
+
+@pytest.mark.fault(28)
+@pytest.mark.parametrize(("tokens", "source"), [(60, "provider"), (100_000, "estimated")])
+def test_sigterm_waits_for_drains_within_its_limit_and_settles_them(
+    serve: Callable[..., GatewayProcess], tmp_path: Path, tokens: int, source: str
+) -> None:
+    catalog = tmp_path / "drained.yaml"
+    catalog.write_text(DRAINED)
+    process = serve("--catalog", str(catalog), environ={"TOLLHOUSE_DRAIN_S": "3"})
+    answer = process.post(f"drained/script/text={tokens}/delay=20ms/usage=11:{tokens}", stream=True)
+    answer.readline()
+    process.hang_up()
+    process.signal(signal.SIGTERM)
+    assert process.wait() == 0
+    (ended,) = [line for line in process.log_lines() if line["event"] == "call"]
+    assert ended["status"] == "aborted"
+    assert (ended["completion_tokens"] == 60) == (source == "provider")
+    assert ended["cost_nano_usd"] > 0
+    assert balance(process) == 5 * 10**9 - ended["cost_nano_usd"]
+
+
 def test_a_second_interrupt_cuts_off_at_once_and_settles_all_the_same(serve: Callable[..., GatewayProcess]) -> None:
     process = serve()
     answer = process.post("simulator/script/text=100000/delay=10ms", stream=True)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tollhouse.accounts.principal import Principal
-from tollhouse.catalog.entries import Price, Rates
+from tollhouse.catalog.entries import Price, Rates, ServiceTier
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.usage import Usage
 from tollhouse.money.lease import Hold, Part
@@ -85,16 +85,28 @@ def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300,
         started_at_ms=0,
         client_request_id=None,
     )
-    resolved = bare(model=bare(price=PRICE), slug="a/b", label="a/b", upstream_model=lambda _deployment: "b")
+    resolved = bare(
+        model=bare(price=PRICE, context_length=0, max_output_tokens=0),
+        slug="a/b",
+        label="a/b",
+        upstream_model=lambda _deployment: "b",
+    )
     admitted = bare(
         call=call,
         format=bare(name="openai_chat"),
         resolved=resolved,
         decision=None,
-        scan=bare(peek=bare(paid=(), stream=True), size_bytes=len(body)),
+        output_limit=None,
+        scan=bare(peek=bare(paid=(), stream=True, output_limit=None, choices=1), size_bytes=len(body)),
         hold=Hold(request_id="r1", parts=(Part("credit:ws", "nano_usd", 1),), price_version="v1"),
     )
-    pipe = bare(usage=usage, received_bytes=received_bytes, finish_reason=None)
+    pipe = bare(
+        usage=usage,
+        service_tier=None,
+        reported_at_bytes=received_bytes,
+        received_bytes=received_bytes,
+        finish_reason=None,
+    )
     opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p", format="openai_chat"), quirks=quirks))
     return Progress(call=cast("Any", call), admitted=cast("Any", admitted), opened=cast("Any", opened), trail=[])
 
@@ -178,6 +190,41 @@ def test_a_charge_that_the_books_do_not_take_is_kept_in_the_spool_until_they_do(
         assert sum(transfer.amount for transfer in transfers) == record.cost_nano_usd == answered.cost_nano_usd
 
     asyncio.run(run())
+
+
+TIERS = Price(
+    rates=Rates(prompt=1_000_000, completion=10_000_000),
+    service_tiers=(
+        ServiceTier(name="priority", rates=Rates(prompt=2_000_000, completion=20_000_000)),
+        ServiceTier(name="flex", rates=Rates(prompt=500_000, completion=5_000_000)),
+    ),
+    version="v1",
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "cost_nano_usd"),
+    [
+        (None, None, 37_000),
+        ("priority", None, 74_000),
+        ("priority", "priority", 74_000),
+        ("priority", "default", 37_000),
+        ("flex", "flex", 18_500),
+        ("flex", "default", 37_000),
+        (None, "priority", 74_000),
+        (None, "x" * 10_000, 37_000),
+    ],
+)
+def test_the_service_tier_that_was_given_is_charged_and_else_the_one_asked_for(
+    asked: str | None, answered: str | None, cost_nano_usd: int
+) -> None:
+    call, books = cast("Any", progress(Usage(input_tokens=7, output_tokens=3), 9)), Books()
+    call.admitted.resolved.model.price = TIERS
+    call.admitted.scan.peek.paid = () if asked is None else (("service_tier", f"service_tier:{asked}"),)
+    call.opened.pipe.service_tier = answered
+    asyncio.run(closing(books, io.BytesIO()).settle(call, "ok"))
+    ((_, record),) = books.kept
+    assert record.cost_nano_usd == cost_nano_usd
 
 
 @pytest.mark.parametrize("told", ["settle", "give_up"])

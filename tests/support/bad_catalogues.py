@@ -63,6 +63,10 @@ GOLDEN = [
         ],
     ),
     (
+        provider("on_disconnect: drian"),
+        ["6: providers[0] (acme).on_disconnect: 'drian' is none of cancel, cancel_streams, drain"],
+    ),
+    (
         provider("quirks: {stream_usge: false}"),
         ["6: providers[0] (acme).quirks: unknown quirk `stream_usge`; did you mean `stream_usage`?"],
     ),

@@ -65,10 +65,14 @@ class GatewayProcess:
             self._process.stdout.close()
         return code
 
-    def kill(self) -> None:
-        """End it at once, if it still runs."""
+    def hang_up(self) -> None:
+        """Close the connections of all calls."""
         for connection in self._connections:
             connection.close()
+
+    def kill(self) -> None:
+        """End it at once, if it still runs."""
+        self.hang_up()
         if self._process.poll() is None:
             self._process.kill()
         self.wait()

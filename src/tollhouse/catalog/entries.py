@@ -13,6 +13,11 @@ from tollhouse.wire.quirks import Quirks
 _REST_OF_NAME = re.compile(r"[!-~]{1,1024}", re.ASCII)
 
 
+OnDisconnect = Literal["cancel", "cancel_streams", "drain"]
+"""What becomes of an answer whose caller has hung up: it is cut off, because the provider then stops and bills no more
+(`cancel`: always, `cancel_streams`: of streams only), or read to its end, because the provider bills all of it."""
+
+
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of one attempt in seconds: `total_s` for an answer in one piece, `first_byte_s` and `stream_s` for a
     stream's beginning and its whole life."""
@@ -34,6 +39,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     quirks: Quirks = Quirks()
     timeouts: Timeouts = Timeouts()
+    on_disconnect: OnDisconnect = "cancel"
 
     def __repr__(self) -> str:
         """Without the key and the headers, which may hold one."""

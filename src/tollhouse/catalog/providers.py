@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 
-from tollhouse.catalog.entries import Provider, Timeouts
+from tollhouse.catalog.entries import OnDisconnect, Provider, Timeouts
 from tollhouse.catalog.fields import Fields, url_problem
 from tollhouse.catalog.problems import did_you_mean
 from tollhouse.wire.quirks import Quirks
@@ -74,6 +74,7 @@ def read_provider(fields: Fields, around: Surroundings) -> ProviderDraft:
         headers=headers,
         quirks=read_quirks(fields, Quirks()),
         timeouts=read_timeouts(fields, Timeouts()),
+        on_disconnect=_read_on_disconnect(fields),
     )
     fields.done()
     missing = key.missing or missing_header
@@ -122,6 +123,17 @@ def read_quirks(fields: Fields, inherited: Quirks) -> Quirks:
             except msgspec.ValidationError as error:
                 found.report(str(error).partition(" - at ")[0], key)
     return quirks
+
+
+def _read_on_disconnect(fields: Fields) -> OnDisconnect:
+    choices: tuple[OnDisconnect, ...] = get_args(OnDisconnect)
+    written = fields.text("on_disconnect")
+    for choice in choices:
+        if written == choice:
+            return choice
+    if fields.has("on_disconnect"):
+        fields.report(f"{written!r} is none of {', '.join(choices)}", "on_disconnect")
+    return "cancel"
 
 
 def _read_format(fields: Fields, around: Surroundings) -> str:

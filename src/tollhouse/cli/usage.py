@@ -4,6 +4,8 @@ import argparse
 import csv
 import sys
 from collections.abc import Sequence
+from datetime import UTC, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tollhouse.cli.books import add_folder_options, add_json_option, found_workspace, now_ms, with_books
 from tollhouse.cli.commands import Commands, usage_error_of
@@ -21,8 +23,11 @@ def add_usage(commands: Commands) -> None:
     """The command."""
     parser = commands.add_parser("usage", help="calls, tokens and cost")
     parser.add_argument("--workspace", metavar="W", help="only this workspace")
-    parser.add_argument("--since", metavar="WHEN", help="2027-01-31, 2027-01-31T12:00Z, or 7d ago")
-    parser.add_argument("--until", metavar="WHEN", help="up to, but not including, this moment")
+    parser.add_argument("--since", metavar="WHEN", help="2027-01-31, 2027-01-31T12:00Z, or 7d ago (by whole hours)")
+    parser.add_argument("--until", metavar="WHEN", help="up to, but not including, this moment (by whole hours)")
+    parser.add_argument(
+        "--tz", type=_zone, default=UTC, metavar="ZONE", help="whose days and hours: Europe/Berlin (default: UTC)"
+    )
     parser.add_argument(
         "--by",
         type=_dimensions,
@@ -37,6 +42,13 @@ def add_usage(commands: Commands) -> None:
     parser.set_defaults(run=_usage)
 
 
+def _zone(text: str) -> tzinfo:
+    try:
+        return UTC if text.upper() == "UTC" else ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time zone known here; write one as Europe/Berlin") from error
+
+
 def _dimensions(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:
@@ -48,8 +60,8 @@ def _dimensions(text: str) -> tuple[str, ...]:
 def _usage(args: argparse.Namespace) -> int:
     at_ms = now_ms()
     try:
-        since_ms = None if args.since is None else parse_moment(args.since, at_ms, ahead=False)
-        until_ms = None if args.until is None else parse_moment(args.until, at_ms, ahead=False)
+        since_ms = None if args.since is None else parse_moment(args.since, at_ms, ahead=False, zone=args.tz)
+        until_ms = None if args.until is None else parse_moment(args.until, at_ms, ahead=False, zone=args.tz)
     except ValueError as error:
         return usage_error_of("--since/--until", error)
 
@@ -57,7 +69,7 @@ def _usage(args: argparse.Namespace) -> int:
         workspace_id = None
         if args.workspace is not None:
             workspace_id = (await found_workspace(store, args.workspace)).id
-        which = UsageFilter(workspace_id=workspace_id, since_ms=since_ms, until_ms=until_ms)
+        which = UsageFilter(workspace_id=workspace_id, since_ms=since_ms, until_ms=until_ms, zone=args.tz)
         return await store.usage(which, args.by)
 
     rows = with_books(args, work)

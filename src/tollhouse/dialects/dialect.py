@@ -9,6 +9,7 @@ import msgspec
 from tollhouse.accounts.quotas import ConsumerStanding
 from tollhouse.catalog.entries import Catalog
 from tollhouse.relay.call import Voice, Wording
+from tollhouse.relay.generations import Generation
 
 
 class Operation(enum.Enum):
@@ -16,6 +17,7 @@ class Operation(enum.Enum):
 
     CHAT = "chat"
     COUNT_TOKENS = "count_tokens"
+    GENERATION = "generation"
     MODELS = "models"
     ACCOUNT = "account"
     HEALTH = "health"
@@ -40,9 +42,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     `endpoint` is the path as the dialect's errors name it. `voice` speaks for the routes that make calls or count
     tokens, also in faults found at the door; `probes` for HEALTH and READY; `view` makes the body of ACCOUNT, which
-    tells what the key's consumer has and used. `public` ones need no key. `read_key` is for a route that takes keys in
-    other headers than the rest of its dialect. `no_websocket` marks a path that other servers also offer as a
-    WebSocket: a handshake there is answered 426, so that programs fall back to HTTP at once.
+    tells what the key's consumer has and used, and `show` that of GENERATION, which tells what became of one call.
+    `public` ones need no key. `read_key` is for a route that takes keys in other headers than the rest of its dialect.
+    `no_websocket` marks a path that other servers also offer as a WebSocket: a handshake there is answered 426, so that
+    programs fall back to HTTP at once.
     """
 
     method: str
@@ -55,6 +58,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     public: bool = False
     read_key: Callable[[Mapping[str, str]], str | None] | None = None
     no_websocket: bool = False
+    show: Callable[[Generation], bytes] | None = None
 
 
 class Dialect(Wording, Protocol):

@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import Mapping
 from typing import assert_never, cast
+from urllib.parse import parse_qsl
 
 import msgspec
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
+from tollhouse.accounts.principal import Principal
 from tollhouse.catalog.entries import Catalog
 from tollhouse.dialects.dialect import Dialect, Operation, Route
 from tollhouse.http.body import Body, BodyBudget
@@ -98,11 +100,8 @@ class DoorApp:
         match route.operation:
             case Operation.MODELS:
                 await exchange.reply(Worded(status=200, body=self._models(dialect)))
-            case Operation.ACCOUNT:
-                if principal is None or route.view is None or self._door.standing is None:
-                    raise TypeError(f"the route {route.path} needs a key, a view and a port")
-                body = route.view(await self._door.standing(principal))
-                await exchange.reply(Worded(status=200, body=body))
+            case Operation.ACCOUNT | Operation.GENERATION:
+                await exchange.reply(Worded(status=200, body=await self._told(exchange, route, principal)))
             case Operation.HEALTH:
                 await exchange.reply(Worded(status=200, body=b"" if route.probes is None else route.probes.alive()))
             case Operation.READY:
@@ -111,6 +110,15 @@ class DoorApp:
                 raise TypeError(f"the route {route.path} makes calls but has no voice")
             case _:
                 assert_never(route.operation)
+
+    async def _told(self, exchange: Exchange, route: Route, principal: Principal | None) -> bytes:
+        """What the holder of a key may know: how its consumer stands, or what became of a call."""
+        door = self._door
+        if principal is not None and route.view is not None and door.standing is not None:
+            return route.view(await door.standing(principal))
+        if principal is not None and route.show is not None and door.generation is not None:
+            return route.show(await door.generation(principal, _query(exchange, "id")))
+        raise TypeError(f"the route {route.path} needs a key, somebody to show it and a port")
 
     async def _call(self, exchange: Exchange, place: Place, voice: Voice) -> None:
         started_s, started_at_ms = time.monotonic(), time.time_ns() // 1_000_000
@@ -189,9 +197,19 @@ class DoorApp:
         await exchange.reply(self._routes.word(path, fault, exchange.request_id), *more)
 
 
+def _query(exchange: Exchange, name: str) -> str:
+    """The first parameter of this name in the URL, empty without one."""
+    asked = exchange.scope["query_string"].decode("ascii", "replace")
+    return next((value for key, value in parse_qsl(asked) if key == name), "")
+
+
 def _not_served(door: Door) -> list[Operation]:
     """The operations that nobody stands behind."""
-    ports = {Operation.COUNT_TOKENS: door.count_tokens, Operation.ACCOUNT: door.standing}
+    ports = {
+        Operation.COUNT_TOKENS: door.count_tokens,
+        Operation.ACCOUNT: door.standing,
+        Operation.GENERATION: door.generation,
+    }
     return [operation for operation, port in ports.items() if port is None]
 
 

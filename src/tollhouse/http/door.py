@@ -12,6 +12,7 @@ from tollhouse.http.cors import Cors
 from tollhouse.http.limits import Limits
 from tollhouse.ir.fault import FaultKind
 from tollhouse.relay.call import Call, Caller
+from tollhouse.relay.generations import Generation
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -33,7 +34,8 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     the moment, the same object until it changes. `count_tokens` checks a request to count tokens by its voice's
     `validate`, and gives the body of its answer (status 200); raises FaultError, which the voice words. Where it is
     None, nothing is served on the routes for it. `standing` tells where the consumer of a key stands; raises FaultError
-    (not_found, books_unavailable); None likewise. `metrics` gives Prometheus' text. `refused` is told of requests that
+    (not_found, books_unavailable); None likewise. `generation` finds a call of the principal's workspace by its id;
+    raises FaultError; None likewise. `metrics` gives Prometheus' text. `refused` is told of requests that
     never became a call, by dialect and reason.
     """
 
@@ -45,6 +47,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Callable[[], bytes]
     count_tokens: Callable[[Call], Awaitable[bytes]] | None = None
     standing: Callable[[Principal], Awaitable[ConsumerStanding]] | None = None
+    generation: Callable[[Principal, str], Awaitable[Generation]] | None = None
     refused: Callable[[str, FaultKind], None] = _uncounted
     limits: Limits = Limits()
     cors: Cors | None = None

@@ -8,6 +8,7 @@ import msgspec
 from tollhouse.catalog.entries import Deployment
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.loss import Loss
+from tollhouse.ir.usage import Usage
 from tollhouse.observe.record import Attempt
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.outgoing import OnLoss, Outgoing
@@ -36,6 +37,13 @@ class Opened(msgspec.Struct, kw_only=True):
     """What the translation has lost so far; a stream may add to it until its end."""
 
 
+class Paid(msgspec.Struct, frozen=True):
+    """What a provider says that a failed attempt has used."""
+
+    deployment: Deployment
+    usage: Usage
+
+
 class AttemptLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How long and how often one call may try, and whether it may lose anything on the way."""
 
@@ -50,6 +58,7 @@ class _Asking(msgspec.Struct, frozen=True):
     admitted: Admitted
     outgoing: Outgoing
     policy: AnswerPolicy
+    paid: list[Paid]
 
 
 class Attempts:
@@ -69,12 +78,23 @@ class Attempts:
         self._clock_s = clock_s
         self._chance = chance
 
-    async def open(self, admitted: Admitted, policy: AnswerPolicy, trail: list[Attempt]) -> Opened:
-        """The first answer that begins well. Raises FaultError with the last fault when the plan ends without one."""
+    async def open(
+        self,
+        admitted: Admitted,
+        policy: AnswerPolicy,
+        trail: list[Attempt],
+        paid: list[Paid],
+        asks: Callable[[Deployment | None], None],
+    ) -> Opened:
+        """The first answer that begins well. Raises FaultError with the last fault when the plan ends without one.
+
+        `asks` is told which deployment is asked now, and (None) that none is; what it raises ends the plan. `paid` gets
+        what failed attempts used all the same, where their providers say so.
+        """
         asked = admitted.call.headers.get(_ON_LOSS_HEADER, "").strip().lower()
         on_loss: OnLoss = "reject" if asked == "reject" else self._limits.on_loss
         outgoing = Outgoing(admitted, self._formats, on_loss)
-        asking = _Asking(admitted, outgoing, policy)
+        asking = _Asking(admitted, outgoing, policy, paid)
         plan = Plan(
             outgoing.order(admitted.deployments),
             attempts=self._limits.attempts,
@@ -84,8 +104,10 @@ class Attempts:
         )
         fault: Fault | None = None
         while (planned := plan.next(fault, self._clock_s())) is not None:
+            asks(None)
             if planned.delay_s > 0:
                 await asyncio.sleep(planned.delay_s)
+            asks(planned.deployment)
             started_s = self._clock_s()
             request = self._request(asking, planned.deployment)
             try:
@@ -125,22 +147,24 @@ class Attempts:
         )
 
     async def _try(self, asking: _Asking, deployment: Deployment, request: UpstreamRequest) -> Opened:
-        source = asking.outgoing.format_of(deployment)
         answer = await self._upstream.send(request)
+        seen = _Seen()
         try:
-            if answer.status != 200:
-                body = await _read_at_most(answer, _ERROR_BODY_BYTES)
-                raise FaultError(source.decode_fault(answer.status, answer.headers, body))
-            await _refuse_other_content(source, answer, stream=request.stream)
+            await _refuse_failure(asking.outgoing.format_of(deployment), answer, seen, stream=request.stream)
             pipe, losses = _open(asking, deployment)
             first = b""
             ended = False
             while not first and not ended:
                 data = await answer.read()
+                seen.note(data)
                 ended = not data
                 first = pipe.close() if ended else pipe.feed(data)
-        except BaseException:
+        except BaseException as error:
             answer.close()
+            if isinstance(error, FaultError):
+                usage = asking.outgoing.format_of(deployment).failed_usage(seen.body())
+                if usage is not None and usage.total_tokens:
+                    asking.paid.append(Paid(deployment, usage))
             raise
         return Opened(deployment=deployment, answer=answer, pipe=pipe, first=first, ended=ended, losses=losses)
 
@@ -177,13 +201,35 @@ def _open(asking: _Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
     return open_translation(source, admitted.format, policy, admitted.scan.peek, made), losses
 
 
-async def _refuse_other_content(source: WireFormat, answer: UpstreamAnswer, *, stream: bool) -> None:
+class _Seen:
+    """The beginning of an answer, in case it turns out to be none."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def note(self, data: bytes) -> None:
+        """One more piece."""
+        if self._size < _ERROR_BODY_BYTES:
+            self._parts.append(data)
+            self._size += len(data)
+
+    def body(self) -> bytes:
+        """All of it, as far as it was kept."""
+        return b"".join(self._parts)
+
+
+async def _refuse_failure(source: WireFormat, answer: UpstreamAnswer, seen: _Seen, *, stream: bool) -> None:
     """A 200 that is a web page, or one JSON body where a stream was asked for, is a failure in disguise."""
+    status = answer.status
     content_type = next((value for name, value in answer.headers if name == "content-type"), "")
     kind = content_type.partition(";")[0].strip().lower()
-    if kind == "text/html" or (stream and kind == "application/json"):
+    if status == 200 and (kind == "text/html" or (stream and kind == "application/json")):
+        status = 502
+    if status != 200:
         body = await _read_at_most(answer, _ERROR_BODY_BYTES)
-        raise FaultError(source.decode_fault(502, answer.headers, body))
+        seen.note(body)
+        raise FaultError(source.decode_fault(status, answer.headers, body))
 
 
 async def _read_at_most(answer: UpstreamAnswer, cap_bytes: int) -> bytes:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from tollhouse.catalog.entries import Deployment, Price
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.usage import Usage
 from tollhouse.money.pricing import charge_lines
@@ -15,13 +16,14 @@ from tollhouse.observe.logs import Log
 from tollhouse.observe.metrics import Metrics
 from tollhouse.observe.record import Attempt, CallRecord, Routed
 from tollhouse.relay.admission import Admitted, paid_features
-from tollhouse.relay.attempts import Opened
+from tollhouse.relay.attempts import Opened, Paid
 from tollhouse.relay.call import Call
+from tollhouse.relay.departure import bills_the_rest
+from tollhouse.relay.metering import Received, Sent, meter, placed
 from tollhouse.relay.settling import Settling
 from tollhouse.routing.auto import Decision
-from tollhouse.tokens.bounds import likely_prompt_tokens, likely_tokens
+from tollhouse.tokens.bounds import likely_tokens
 from tollhouse.wire.format import Answered
-from tollhouse.wire.quirks import Quirks
 
 # A provider may write anything there.
 _FINISH_REASON_CHARS = 64
@@ -33,12 +35,17 @@ Status = Literal["ok", "refused", "failed", "aborted"]
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """How far a call has come, filled in on its way."""
+    """How far a call has come, filled in on its way. `asked` is the deployment that is being asked, `left` says that
+    the caller hung up."""
 
     call: Call
     admitted: Admitted | None = None
+    asked: Deployment | None = None
+    left: bool = False
     opened: Opened | None = None
     trail: list[Attempt]
+    paid: list[Paid] = msgspec.field(default_factory=list[Paid])
+    """What failed attempts have used all the same."""
     first_byte_s: float | None = None
     streaming: bool = False
     closed: bool = False
@@ -90,14 +97,16 @@ class Closing:
         It happens even when the task is cancelled meanwhile.
         """
         admitted, opened = progress.admitted, progress.opened
-        usage = _usage(admitted, opened) if admitted and opened else None
-        if usage is not None and opened is not None and progress.cut:
-            usage = _of_what_came(usage, opened.pipe.received_bytes)
+        usage = _usage(progress)
         lines: tuple[ChargeLine, ...] = ()
-        if admitted is not None and opened is not None and usage is not None:
-            service_tier, tool_uses = _extras(admitted, opened)
+        if admitted is not None and usage is not None:
+            asked_tier, tool_uses = _extras(admitted, opened.deployment if opened else progress.asked)
+            service_tier = (opened.pipe.service_tier if opened else None) or asked_tier
             lines = charge_lines(admitted.resolved.model.price, usage, service_tier, tool_uses=tool_uses)
-        spending = Spending(lines, usage.total_tokens if usage else 0)
+        failed = _failed_usages(progress)
+        if admitted is not None:
+            lines += _attempt_lines(admitted.resolved.model.price, failed, first=max(1, len(lines)))
+        spending = Spending(lines, sum(each.total_tokens for each in (*failed, usage) if each is not None))
         record = self._record(progress, status, fault, usage, spending.cost_nano_usd)
         progress.closed = True
         hold = admitted.hold if admitted else None
@@ -124,7 +133,7 @@ class Closing:
         first_s = progress.first_byte_s
         usage = usage or Usage(source="estimated")
         principal = call.principal
-        deployment = opened.deployment if opened else None
+        deployment = opened.deployment if opened else (progress.asked if progress.left else None)
         return CallRecord(
             id=call.request_id,
             started_at_ms=call.started_at_ms,
@@ -187,44 +196,64 @@ def _unrecorded(record: CallRecord, fault: Fault) -> CallRecord:
     )
 
 
-def _usage(admitted: Admitted, opened: Opened) -> Usage:
-    """What the provider reported; where it reported nothing that can be trusted, a count of what was sent and
-    received. A report that knows of no output although some came was made before it, so only its prompt counts."""
-    reported, received_bytes = _placed(opened.pipe.usage, opened.deployment.quirks), opened.pipe.received_bytes
-    if reported is not None and (reported.completion_tokens or not received_bytes):
-        return reported
-    output_tokens = likely_tokens(received_bytes)
-    if reported is not None and reported.prompt_tokens:
-        return msgspec.structs.replace(reported, output_tokens=output_tokens, source="estimated")
-    return Usage(input_tokens=likely_prompt_tokens(admitted.call.body), output_tokens=output_tokens, source="estimated")
-
-
-def _of_what_came(reported: Usage, received_bytes: int) -> Usage:
-    """The usage of a stream that was cut: a report of less than what came was made before it."""
-    output_tokens = likely_tokens(received_bytes)
-    if reported.completion_tokens >= output_tokens:
-        return reported
-    return msgspec.structs.replace(reported, output_tokens=output_tokens, source="estimated")
-
-
-def _placed(reported: Usage | None, quirks: Quirks) -> Usage | None:
-    """The report with every token in a class; None where that of some is not known."""
-    if reported is None or not reported.unplaced_tokens:
-        return reported
-    if not quirks.hidden_reasoning:
+def _usage(progress: Progress) -> Usage | None:
+    """The tokens that are charged, None without any."""
+    admitted, opened = progress.admitted, progress.opened
+    if admitted is None:
         return None
-    hidden = reported.unplaced_tokens
-    return msgspec.structs.replace(
-        reported,
-        output_tokens=reported.output_tokens + hidden,
-        reasoning_tokens=reported.reasoning_tokens + hidden,
-        unplaced_tokens=0,
+    if opened is not None:
+        pipe = opened.pipe
+        report = placed(pipe.usage, opened.deployment.quirks)
+        received = Received(report=report, reported_at_bytes=pipe.reported_at_bytes, size_bytes=pipe.received_bytes)
+        usage = meter(_sent(admitted), received)
+        return _of_what_came(usage, pipe.received_bytes) if progress.cut else usage
+    asked = progress.asked
+    if not progress.left or asked is None:
+        return None
+    billed = bills_the_rest(asked.provider.on_disconnect, stream=admitted.scan.peek.stream)
+    return meter(_sent(admitted), Received()) if billed else None
+
+
+def _of_what_came(usage: Usage, received_bytes: int) -> Usage:
+    """The usage of a stream that was cut: what was handed out beyond the limit is charged as well."""
+    if usage.source == "provider":
+        return usage
+    return msgspec.structs.replace(usage, output_tokens=max(usage.output_tokens, likely_tokens(received_bytes)))
+
+
+def _failed_usages(progress: Progress) -> list[Usage]:
+    """What failed attempts have used by their providers' reports, as far as those can be true: nothing is estimated."""
+    admitted = progress.admitted
+    if admitted is None or not progress.paid:
+        return []
+    sent = _sent(admitted)
+    reports = [placed(paid.usage, paid.deployment.quirks) for paid in progress.paid]
+    metered = [meter(sent, Received(report=report)) for report in reports]
+    return [usage for usage in metered if usage.source == "provider"]
+
+
+def _attempt_lines(price: Price, failed: list[Usage], first: int) -> tuple[ChargeLine, ...]:
+    """A line for each paid attempt, from `first` on; line 0 is the answer's."""
+    costs = [sum(line.amount_nano_usd for line in charge_lines(price, usage)) for usage in failed]
+    return tuple(
+        ChargeLine(line=number, code="attempt", amount_nano_usd=cost) for number, cost in enumerate(costs, first)
     )
 
 
-def _extras(admitted: Admitted, opened: Opened) -> tuple[str | None, dict[str, int]]:
+def _sent(admitted: Admitted) -> Sent:
+    model, peek = admitted.resolved.model, admitted.scan.peek
+    return Sent(
+        body=admitted.call.body,
+        output_limit=admitted.output_limit,
+        choices=peek.choices,
+        context_length=model.context_length,
+        max_output_tokens=model.max_output_tokens,
+    )
+
+
+def _extras(admitted: Admitted, deployment: Deployment | None) -> tuple[str | None, dict[str, int]]:
     """The service tier, and the provider's own tools: Chat does not report their uses, so each counts once."""
-    native = opened.deployment.provider.format == admitted.format.name
+    native = deployment is None or deployment.provider.format == admitted.format.name
     names = [name.partition(":") for _, name in paid_features(admitted.scan, native=native)]
     service_tier = next((name for kind, _, name in names if kind == "service_tier"), None)
     return service_tier, {name: 1 for kind, _, name in names if kind == "tool"}

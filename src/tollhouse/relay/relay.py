@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from tollhouse.catalog.entries import Deployment
 from tollhouse.ir.fault import Fault, FaultError
 from tollhouse.ir.loss import Loss
 from tollhouse.observe.logs import Log
@@ -13,7 +14,7 @@ from tollhouse.relay.admission import Admission, Admitted
 from tollhouse.relay.attempts import Attempts, Opened
 from tollhouse.relay.call import Call, Caller, CallerGoneError, Headers
 from tollhouse.relay.closing import BROKEN, Closing, Progress
-from tollhouse.relay.departure import Departure
+from tollhouse.relay.departure import Departure, Drains
 from tollhouse.relay.keepalive import KeepAlive
 
 _LOSS_HEADER = b"x-tollhouse-loss"
@@ -38,17 +39,20 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 class Relay:
     """Handles calls; one instance serves all."""
 
-    def __init__(self, admission: Admission, attempts: Attempts, closing: Closing, log: Log, pace: Pace) -> None:
+    def __init__(
+        self, admission: Admission, attempts: Attempts, closing: Closing, drains: Drains, log: Log, pace: Pace
+    ) -> None:
         self._admission = admission
         self._attempts = attempts
         self._closing = closing
+        self._drains = drains
         self._log = log
         self._pace = pace
 
     async def handle(self, call: Call, caller: Caller) -> None:
         """Answer one call, whatever happens; never raises but when its task is cancelled."""
-        progress = Progress(call=call, trail=[])
-        departure = Departure(caller)
+        progress = Progress(call=call, trail=[], paid=[])
+        departure = Departure(caller, self._drains)
         self._closing.opened(progress)
         try:
             admitted = await self._admit(progress)
@@ -59,15 +63,15 @@ class Relay:
         except FaultError as error:
             await self._fail(progress, caller, error.fault)
         except CallerGoneError:
-            await self._abandon(progress)
+            await self._abandon(progress, departure)
         except asyncio.CancelledError:
-            await self._abandon(progress)
+            await self._settle_abandoned(progress, departure)
             raise
         except Exception as error:
             self._log.broken(call.request_id, error)
             await self._fail(progress, caller, BROKEN)
         finally:
-            caller.on_gone(None)
+            departure.done()
             if not self._closing.closed(progress):
                 await self._closing.give_up(progress, "failed", BROKEN)
 
@@ -78,10 +82,17 @@ class Relay:
         progress.admitted = await self._admission.admit(call, call.principal)
         return progress.admitted
 
-    async def _open(self, progress: Progress, admitted: Admitted) -> Opened:
+    async def _open(self, progress: Progress, admitted: Admitted, departure: Departure) -> Opened:
         call = progress.call
         policy = call.voice.policy(call.request_id, admitted.resolved.slug, admitted.scan.peek)
-        progress.opened = await self._attempts.open(admitted, policy, progress.trail)
+        stream = admitted.scan.peek.stream
+
+        def asks(deployment: Deployment | None) -> None:
+            progress.asked = None
+            departure.asking(None if deployment is None else deployment.provider.on_disconnect, stream=stream)
+            progress.asked = deployment
+
+        progress.opened = await self._attempts.open(admitted, policy, progress.trail, progress.paid, asks)
         return progress.opened
 
     async def _stream(self, progress: Progress, admitted: Admitted, caller: Caller, departure: Departure) -> None:
@@ -92,7 +103,7 @@ class Relay:
         alive = KeepAlive(caller, self._pace.comment_after_s, loop)
         try:
             with departure:
-                opened = await self._open(progress, admitted)
+                opened = await self._open(progress, admitted, departure)
                 if not alive.begun:
                     await caller.start(200, (*_STREAM, *self._headers(progress)))
                 progress.first_byte_s = self._pace.clock_s()
@@ -106,19 +117,17 @@ class Relay:
                     if progress.runs_over():
                         progress.cut = opened.ended = True
             opened.answer.close()
-            answered = await self._closing.settle(progress, "ok")
+            answered = await self._closing.settle(progress, "aborted" if departure.gone else "ok")
         finally:
             alive.stop()
             progress.streaming = progress.streaming or alive.begun
-            if progress.opened is not None:
-                progress.opened.answer.close()
         await caller.end(opened.pipe.finish(answered))
 
     async def _body(self, progress: Progress, admitted: Admitted, caller: Caller, departure: Departure) -> None:
         with departure:
-            opened = await self._open(progress, admitted)
+            opened = await self._open(progress, admitted, departure)
         opened.answer.close()
-        answered = await self._closing.settle(progress, "ok")
+        answered = await self._closing.settle(progress, "aborted" if departure.gone else "ok")
         await caller.start(200, (_JSON, *self._headers(progress)))
         await caller.end(opened.pipe.finish(answered))
 
@@ -135,6 +144,7 @@ class Relay:
     async def _fail(self, progress: Progress, caller: Caller, fault: Fault) -> None:
         """Tell the caller, in the words of his dialect: as an error answer, or as the stream's error frame."""
         call = progress.call
+        _let_go(progress)
         if not progress.closed:
             await self._closing.give_up(progress, "failed" if progress.admitted else "refused", fault)
         worded = call.voice.word(fault, call.request_id, call.endpoint, tuple(progress.trail))
@@ -147,10 +157,32 @@ class Relay:
         except CallerGoneError:
             return
 
-    async def _abandon(self, progress: Progress) -> None:
+    async def _abandon(self, progress: Progress, departure: Departure) -> None:
+        """The caller has left. What is drained is read to its end first, or until it goes beyond what was asked for."""
+        opened = progress.opened
+        try:
+            if opened is not None and departure.draining and not progress.closed:
+                with departure:
+                    while not opened.ended and not progress.runs_over():
+                        await _more(opened)
+        except (CallerGoneError, FaultError):
+            # Time is over, or the provider broke off: what came is what is charged.
+            return
+        finally:
+            await self._settle_abandoned(progress, departure)
+
+    async def _settle_abandoned(self, progress: Progress, departure: Departure) -> None:
         """The caller has left, or the gateway is being stopped: charge what came, and keep the record."""
+        progress.left = departure.gone
+        _let_go(progress)
         if not progress.closed:
             await self._closing.give_up(progress, "aborted", None)
+
+
+def _let_go(progress: Progress) -> None:
+    """Nobody reads the answer any longer; one that is incomplete is cut off."""
+    if progress.opened is not None:
+        progress.opened.answer.close()
 
 
 def _named(losses: list[Loss]) -> bytes:

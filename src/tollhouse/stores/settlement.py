@@ -124,6 +124,13 @@ def _insert(connection: Connection, statements: tuple[tuple[int, str], ...], row
 
 RECORD_SQL = f"SELECT {_REQUEST_COLUMNS} FROM request WHERE id = ?"  # noqa: S608 -- constants only
 
+CHARGES_SQL = "SELECT code, amount FROM transfer WHERE request = ? AND credit_account = ? ORDER BY line"
+
+DELETE_SQL = """
+DELETE FROM request WHERE rowid IN (SELECT rowid FROM request WHERE started_at_ms < ? ORDER BY started_at_ms LIMIT ?)
+RETURNING 1
+"""
+
 
 def record_of(row: Sequence[object]) -> CallRecord:
     """The record of a row of RECORD_SQL."""

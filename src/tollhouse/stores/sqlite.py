@@ -11,6 +11,7 @@ import apsw
 from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import KeyRow, NewKey, Workspace
 from tollhouse.ir.fault import FaultError, invalid_request
+from tollhouse.money.settlement import REVENUE
 from tollhouse.money.store import Transfer
 from tollhouse.observe.record import CallRecord
 from tollhouse.stores.account_rows import KEYS, PRINCIPAL, WORKSPACES, account_of, key_of, principal_of, workspace_of
@@ -19,7 +20,15 @@ from tollhouse.stores.database import FILE_NAME, Connection, Reader, Row, connec
 from tollhouse.stores.health import Health, books_unavailable, fault_of
 from tollhouse.stores.migrate import migrate, shipped
 from tollhouse.stores.routing_rules import SqliteRules
-from tollhouse.stores.settlement import RECORD_SQL, Settlement, record_of, settlement_of, write_settlements
+from tollhouse.stores.settlement import (
+    CHARGES_SQL,
+    DELETE_SQL,
+    RECORD_SQL,
+    Settlement,
+    record_of,
+    settlement_of,
+    write_settlements,
+)
 from tollhouse.stores.sqlite_ledger import SqliteLedger
 from tollhouse.stores.sqlite_quotas import SqliteQuotas
 from tollhouse.stores.usage import UsageFilter, UsageRow, usage_query, usage_rows
@@ -166,10 +175,24 @@ class SqliteStore:
         row = self._look_ups.row(RECORD_SQL, (request_id,))
         return None if row is None else record_of(row)
 
+    async def charges(self, request_id: str) -> tuple[tuple[str, int], ...]:
+        """The lines that one call was charged: what was bought, and nano-USD."""
+        rows = self._look_ups.rows(CHARGES_SQL, (request_id, REVENUE))
+        return tuple((str(row[0]), _first_int(row[1:])) for row in rows)
+
     async def usage(self, which: UsageFilter, by: Sequence[str]) -> list[UsageRow]:
-        """Sums of calls, tokens and cost, grouped by `by`: any of workspace, key, model, provider, day (UTC)."""
+        """Sums of calls, tokens and cost out of the roll-ups, grouped by any of DIMENSIONS."""
         sql, values = usage_query(which, by)
-        return usage_rows(await asyncio.to_thread(self._scans.rows, sql, values), by)
+        return usage_rows(await asyncio.to_thread(self._scans.rows, sql, values), which, by)
+
+    async def delete_calls(self, before_ms: int, at_most: int) -> int:
+        """Delete the records of the oldest calls that began before `before_ms` (Unix time), `at_most` so many, in one
+        transaction; how many there were. Their charges and sums stay."""
+
+        def work(connection: Connection) -> int:
+            return len(connection.execute(DELETE_SQL, (before_ms, at_most)).fetchall())
+
+        return await self._writer.run(work)
 
     # Accounts
 

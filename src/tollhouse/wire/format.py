@@ -156,6 +156,11 @@ class WireFormat(Protocol):
         """What a provider's answer of status >= 400 means; never raises, whatever the body."""
         ...
 
+    def failed_usage(self, body: bytes) -> Usage | None:
+        """What the body of a failed answer says was used all the same; None where it says nothing that can be trusted.
+        Never raises."""
+        ...
+
     def error_frame(self, body: bytes) -> bytes:
         """The frame that carries an error body (worded by the dialect) in the middle of a stream."""
         ...

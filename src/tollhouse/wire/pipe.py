@@ -16,6 +16,16 @@ class Pipe(Protocol):
         ...
 
     @property
+    def service_tier(self) -> str | None:
+        """The service tier that the provider says it answered in; None where it says nothing."""
+        ...
+
+    @property
+    def reported_at_bytes(self) -> int:
+        """What `received_bytes` was when the provider reported `usage`: how much of the answer the report can count."""
+        ...
+
+    @property
     def received_bytes(self) -> int:
         """About how many UTF-8 bytes of text, reasoning and tool arguments have been received."""
         ...

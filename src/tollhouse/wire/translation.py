@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tollhouse.ir.events import AnswerStart, ReasoningEnd, StreamEvent, UsageReport
+from tollhouse.ir.events import AnswerExtend, AnswerStart, ReasoningEnd, StreamEvent, UsageReport
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.parts import ReasoningOrigin
@@ -42,6 +42,8 @@ class _Translated:
         # What a provider of another format told is not the caller's to read: he sees what he is charged for.
         self._inner: Pipe = target.pipe(msgspec.structs.replace(policy, settled_usage=True), peek)
         self.usage: Usage | None = None
+        self.service_tier: str | None = None
+        self.reported_at_bytes = 0
 
     @property
     def received_bytes(self) -> int:
@@ -74,22 +76,33 @@ class StreamTranslation(_Translated):
 
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller. Raises FaultError on an error frame, garbled or oversized input."""
-        return self._inner.feed(self._encoded(self._decoder.feed(data)))
+        return self._passed(self._decoder.feed(data))
 
     def close(self) -> bytes:
         """Bytes left over. Raises FaultError when the answer was cut short."""
-        rest = self._encoded(self._decoder.flush()) + self._encoder.flush()
-        return self._inner.feed(rest) + self._inner.close()
+        out = self._passed(self._decoder.flush())
+        return out + self._inner.feed(self._encoder.flush()) + self._inner.close()
 
-    def _encoded(self, events: list[StreamEvent]) -> bytes:
-        return b"".join([self._encoder.feed(self._adapted(event)) for event in self._custom_calls.adapted(events)])
+    def _passed(self, events: list[StreamEvent]) -> bytes:
+        out: list[bytes] = []
+        frames: list[bytes] = []
+        for event in self._custom_calls.adapted(events):
+            frames.append(self._encoder.feed(self._adapted(event)))
+            if isinstance(event, UsageReport):
+                # Only what came before a report can be in it.
+                out.append(self._inner.feed(b"".join(frames)))
+                frames.clear()
+                self.usage = event.usage
+                self.reported_at_bytes = self._inner.received_bytes
+        out.append(self._inner.feed(b"".join(frames)))
+        return b"".join(out)
 
     def _adapted(self, event: StreamEvent) -> StreamEvent:
+        if isinstance(event, AnswerStart | AnswerExtend):
+            self.service_tier = event.service_tier or self.service_tier
         if isinstance(event, AnswerStart):
             return msgspec.structs.replace(event, id=self._made.id, created=event.created or self._made.created)
-        if isinstance(event, UsageReport):
-            self.usage = event.usage
-        elif isinstance(event, ReasoningEnd) and event.opaque is not None:
+        if isinstance(event, ReasoningEnd) and event.opaque is not None:
             origin = event.origin or ReasoningOrigin(format=self._target.name)
             sealed = wrap(event.opaque, msgspec.structs.replace(origin, creator=self._made.creator))
             return msgspec.structs.replace(event, opaque=sealed, origin=ReasoningOrigin(format=self._target.name))
@@ -119,12 +132,15 @@ class BodyTranslation(_Translated):
         answer = self._source.decode_response(b"".join(self._parts))
         self._parts.clear()
         self.usage = answer.usage
+        self.service_tier = answer.service_tier
         answer = answered_as_custom(answer, self._made.custom_tools)
         answer = answer_handed_out(answer, self._made.creator, self._target.name)
         answer = answer_grouped(answer, self._made.grouped)
         answer = msgspec.structs.replace(answer, id=self._made.id, created=answer.created or self._made.created)
         self._inner.feed(self._target.encode_response(answer, self._made.losses))
-        return self._inner.close()
+        out = self._inner.close()
+        self.reported_at_bytes = self._inner.received_bytes
+        return out
 
 
 def open_translation(

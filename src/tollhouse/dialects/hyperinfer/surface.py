@@ -9,6 +9,7 @@ from tollhouse.catalog.entries import Catalog
 from tollhouse.dialects.credentials import bearer_key, named_key
 from tollhouse.dialects.dialect import Operation, Route
 from tollhouse.dialects.hyperinfer.errors import HyperInferWording
+from tollhouse.dialects.hyperinfer.generation import generation_body
 from tollhouse.dialects.hyperinfer.listing import model_list
 from tollhouse.dialects.hyperinfer.voices import (
     HyperInferChat,
@@ -24,6 +25,7 @@ _RESPONSES: Final = "/api/v1/responses"
 _MESSAGES: Final = "/api/v1/messages"
 _COUNT: Final = "/api/v1/messages/count_tokens"
 _MODELS: Final = "/api/v1/models"
+_GENERATION: Final = "/api/v1/generation"
 _HEALTHZ: Final = "/healthz"
 _READYZ: Final = "/readyz"
 
@@ -90,6 +92,13 @@ class HyperInfer(HyperInferWording):
         _messages(_MESSAGES, Operation.CHAT, HyperInferMessages()),
         _messages(_COUNT, Operation.COUNT_TOKENS, HyperInferCount()),
         Route(method="GET", path=_MODELS, operation=Operation.MODELS, endpoint=_MODELS, public=True),
+        Route(
+            method="GET",
+            path=_GENERATION,
+            operation=Operation.GENERATION,
+            endpoint=_GENERATION,
+            show=generation_body,
+        ),
         _probe(_HEALTHZ, Operation.HEALTH),
         _probe(_READYZ, Operation.READY),
     )

@@ -6,7 +6,7 @@ from tollhouse.ir.usage import Usage
 from tollhouse.wire.anthropic_messages.finish import tidy_reason
 from tollhouse.wire.anthropic_messages.patching import changed_usage, encoded, generated_bytes, object_decoder
 from tollhouse.wire.anthropic_messages.response import plain_usage, raise_error_in
-from tollhouse.wire.anthropic_messages.usage import decode_usage
+from tollhouse.wire.anthropic_messages.usage import decode_usage, priced_tier
 from tollhouse.wire.fields import parse_answer
 from tollhouse.wire.format import Answered, AnswerPolicy
 from tollhouse.wire.scan import join_object
@@ -19,6 +19,7 @@ class MessagesBodyPipe:
 
     def __init__(self, policy: AnswerPolicy, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         self.usage: Usage | None = None
+        self.service_tier: str | None = None
         self.received_bytes = 0
         self.has_content = False
         self.finish_reason: str | None = None
@@ -27,6 +28,11 @@ class MessagesBodyPipe:
         self._pieces: list[bytes] = []
         self._size = 0
         self._body = b""
+
+    @property
+    def reported_at_bytes(self) -> int:
+        """All of it: the report comes with the answer."""
+        return self.received_bytes
 
     def feed(self, data: bytes) -> bytes:
         """Nothing yet. Raises FaultError (provider_unavailable) above the cap."""
@@ -50,7 +56,9 @@ class MessagesBodyPipe:
         if not is_array(content):
             raise_error_in(answer)
             raise _broken("The provider sent an answer that is no message: it has no content.")
-        self.usage = decode_usage(plain_usage(answer))
+        counters = plain_usage(answer)
+        self.usage = decode_usage(counters)
+        self.service_tier = priced_tier(counters)
         self.received_bytes = sum(generated_bytes(block) for block in content if is_object(block))
         reason = answer.get("stop_reason")
         if isinstance(reason, str):

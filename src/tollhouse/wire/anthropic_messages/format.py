@@ -8,6 +8,7 @@ from tollhouse.ir.fault import Fault
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest
 from tollhouse.ir.response import ChatResponse
+from tollhouse.ir.usage import Usage
 from tollhouse.wire.anthropic_messages.body_pipe import MessagesBodyPipe
 from tollhouse.wire.anthropic_messages.fault import decode_fault
 from tollhouse.wire.anthropic_messages.names import NAME
@@ -17,6 +18,8 @@ from tollhouse.wire.anthropic_messages.response import decode_response, encode_r
 from tollhouse.wire.anthropic_messages.stream_decode import MessagesStreamDecoder
 from tollhouse.wire.anthropic_messages.stream_encode import MessagesStreamEncoder
 from tollhouse.wire.anthropic_messages.stream_pipe import MessagesStreamPipe
+from tollhouse.wire.anthropic_messages.usage import decode_usage
+from tollhouse.wire.failed_usage import usage_object
 from tollhouse.wire.format import AnswerPolicy, Peek, Scan
 from tollhouse.wire.framing import sse_frame
 from tollhouse.wire.pipe import Pipe
@@ -76,6 +79,11 @@ class AnthropicMessages:
     def decode_fault(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Fault:
         """What a provider's answer of status >= 400 means; never raises."""
         return decode_fault(status, headers, body)
+
+    def failed_usage(self, body: bytes) -> Usage | None:
+        """What an error says was used all the same; never raises."""
+        usage = usage_object(body)
+        return None if usage is None else decode_usage(usage)
 
     def error_frame(self, body: bytes) -> bytes:
         """The event that carries an error body in the middle of a stream; no message_stop follows it."""

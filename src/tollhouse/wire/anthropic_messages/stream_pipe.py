@@ -10,7 +10,13 @@ from tollhouse.wire.anthropic_messages.fault import decode_stream_fault
 from tollhouse.wire.anthropic_messages.finish import tidy_reason
 from tollhouse.wire.anthropic_messages.patching import changed_usage, encoded, generated_bytes, object_decoder
 from tollhouse.wire.anthropic_messages.response import plain_usage
-from tollhouse.wire.anthropic_messages.usage import begun_usage, decode_usage, encode_usage, grown_usage
+from tollhouse.wire.anthropic_messages.usage import (
+    begun_usage,
+    decode_usage,
+    encode_usage,
+    grown_usage,
+    priced_tier,
+)
 from tollhouse.wire.fields import parse_answer
 from tollhouse.wire.format import Answered, AnswerPolicy
 from tollhouse.wire.framing import Frame, SseReader, sse_frame
@@ -45,6 +51,8 @@ class MessagesStreamPipe:
 
     def __init__(self, policy: AnswerPolicy) -> None:
         self.usage: Usage | None = None
+        self.service_tier: str | None = None
+        self.reported_at_bytes = 0
         self.received_bytes = 0
         self.has_content = False
         self.finish_reason: str | None = None
@@ -186,6 +194,9 @@ class MessagesStreamPipe:
     def _count(self, usage: dict[str, object]) -> None:
         self._counters = grown_usage(self._counters, usage)
         self.usage = decode_usage(self._counters)
+        self.service_tier = priced_tier(self._counters)
+        if "output_tokens" in usage:
+            self.reported_at_bytes = self.received_bytes
 
     def _cut(self) -> bytes:
         """The gateway itself has ended the stream: what is open closes."""

@@ -16,6 +16,7 @@ COUNTERS = (
 )
 
 _MAX_TOKENS = 2**40
+_STANDARD = "standard"
 _PROMPT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 
@@ -48,6 +49,18 @@ def grown_usage(old: Mapping[str, object], new: Mapping[str, object]) -> dict[st
             continue
         grown[key] = value
     return grown
+
+
+def priced_tier(usage: Mapping[str, object]) -> str | None:
+    """Which of the prices the provider says it worked at: another speed than the usual one, else the service tier.
+    None where it says no more than that nothing special was promised: a speed that was asked for may have been given.
+    """
+    speed, tier = usage.get("speed"), usage.get("service_tier")
+    if isinstance(speed, str) and speed not in ("", _STANDARD):
+        return speed
+    if not isinstance(tier, str) or not tier:
+        return None
+    return tier if tier != _STANDARD or speed == _STANDARD else None
 
 
 def left_usage(usage: Mapping[str, object]) -> dict[str, object]:

@@ -15,6 +15,7 @@ from tollhouse.wire.openai_chat.chunk import (
     generated_bytes,
     part_of,
     read_answer,
+    tier_of,
 )
 from tollhouse.wire.openai_chat.passthrough import member_bytes
 from tollhouse.wire.openai_chat.tidying import (
@@ -37,6 +38,7 @@ class BodyPipe:
 
     def __init__(self, policy: AnswerPolicy, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         self.usage: Usage | None = None
+        self.service_tier: str | None = None
         self.received_bytes = 0
         self.has_content = False
         self.finish_reason: str | None = None
@@ -45,6 +47,11 @@ class BodyPipe:
         self._body = b""
         self._answer: Plain = {}
         self._told_usage: Plain | None = None
+
+    @property
+    def reported_at_bytes(self) -> int:
+        """All of it: the report comes with the answer."""
+        return self.received_bytes
 
     def feed(self, data: bytes) -> bytes:
         """Nothing yet. Raises FaultError (provider_unavailable) above the cap."""
@@ -56,6 +63,7 @@ class BodyPipe:
         self._body = self._collector.take()
         self._answer = read_answer(self._body)
         self._told_usage, self.usage = find_usage(self._answer)
+        self.service_tier = tier_of(self._answer)
         for number, choice in enumerate(choices_of(self._answer)):
             message = part_of(choice, "message")
             self.received_bytes += generated_bytes(message)

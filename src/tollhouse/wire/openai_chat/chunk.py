@@ -87,6 +87,12 @@ def calls_tools(part: Plain) -> bool:
     return bool(part.get("tool_calls") or part.get("function_call"))
 
 
+def tier_of(chunk: Plain) -> str | None:
+    """The service tier that a chunk or an answer says it was made in."""
+    tier = chunk.get("service_tier")
+    return tier if isinstance(tier, str) and tier else None
+
+
 def find_usage(chunk: Plain) -> tuple[Plain | None, Usage | None]:
     """The usage that a chunk or answer reports, wherever it may stand, and what can be trusted of it."""
     usage = chunk.get("usage")

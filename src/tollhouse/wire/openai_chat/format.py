@@ -8,6 +8,8 @@ from tollhouse.ir.fault import Fault
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest
 from tollhouse.ir.response import ChatResponse
+from tollhouse.ir.usage import Usage
+from tollhouse.wire.failed_usage import usage_object
 from tollhouse.wire.format import AnswerPolicy, Peek, Scan
 from tollhouse.wire.framing import sse_frame
 from tollhouse.wire.openai_chat.body_pipe import BodyPipe
@@ -19,6 +21,7 @@ from tollhouse.wire.openai_chat.rewrite import rewrite_request
 from tollhouse.wire.openai_chat.stream_decode import ChatStreamDecoder
 from tollhouse.wire.openai_chat.stream_encode import ChatStreamEncoder
 from tollhouse.wire.openai_chat.tidy import Tidy
+from tollhouse.wire.openai_chat.usage import decode_usage
 from tollhouse.wire.openai_fault import decode_fault
 from tollhouse.wire.pipe import Pipe
 from tollhouse.wire.quirks import STANDARD, Quirks
@@ -83,6 +86,11 @@ class OpenAIChat:
     def decode_fault(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Fault:
         """What a provider's answer of status >= 400 means; never raises."""
         return decode_fault(status, headers, body)
+
+    def failed_usage(self, body: bytes) -> Usage | None:
+        """What an error says was used all the same; never raises."""
+        usage = usage_object(body)
+        return None if usage is None else decode_usage(usage)
 
     def error_frame(self, body: bytes) -> bytes:
         """The frame that carries an error body in the middle of a stream; no [DONE] follows it."""

@@ -121,11 +121,13 @@ class ChatStreamDecoder:
         self._usage = usage or self._usage
         if choices and not self._started:
             yield self._start()
-            news = self._usage is not None
-        if news and self._started and self._usage is not None:
-            yield UsageReport(usage=self._usage)
+            if self._usage is not None:
+                yield UsageReport(usage=self._usage)
         for place, value in enumerate(choices or ()):
             yield from self._choice(value, place)
+        # After the content, since a report counts what comes with it.
+        if usage is not None and self._started and (news or choices):
+            yield UsageReport(usage=usage)
 
     def _start(self) -> AnswerStart:
         self._started = True

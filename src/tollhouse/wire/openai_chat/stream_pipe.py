@@ -17,6 +17,7 @@ from tollhouse.wire.openai_chat.chunk import (
     is_content,
     part_of,
     read_chunk,
+    tier_of,
 )
 from tollhouse.wire.openai_chat.finish import decode_finish
 from tollhouse.wire.openai_chat.template import BACKSLASH, NO_TEMPLATE, QUOTE, learn_template
@@ -41,12 +42,16 @@ class StreamPipe(ABC):
     another deployment may answer, and the caller should not see two beginnings."""
 
     usage: Usage | None
+    service_tier: str | None
+    reported_at_bytes: int
     received_bytes: int
     has_content: bool
     finish_reason: str | None
 
     def __init__(self, policy: AnswerPolicy, peek: Peek) -> None:
         self.usage = None
+        self.service_tier = None
+        self.reported_at_bytes = 0
         self.received_bytes = 0
         self.has_content = False
         self.finish_reason = None
@@ -161,13 +166,13 @@ class StreamPipe(ABC):
         chunk = read_chunk(data)
         if frame.event == b"error":
             raise FaultError(decode_stream_fault(chunk))
-        self._note_usage(chunk)
         choices = choices_of(chunk)
         # Azure's leading chunk has no choices, and an empty id and model (recorded 2025): a better one may follow.
         if self._head is None or (choices and not self._open):
             fields = _fields_decoder.decode(data)
             self._head = {name: fields[name] for name in _HEAD if name in fields}
         if not choices and chunk.get("usage"):
+            self._note_usage(chunk)
             self._usage_frame = frame
             return b""
         size, content, finished = 0, False, False
@@ -177,6 +182,7 @@ class StreamPipe(ABC):
             content = content or is_content(delta)
             finished = self._note_finish(choice) or finished
         self.received_bytes += size
+        self._note_usage(chunk)
         out = self._release(self._take(frame, chunk), content=content or finished)
         if content and size and not chunk.get("usage"):
             self._skeleton_bytes = len(frame.raw) - size
@@ -193,9 +199,13 @@ class StreamPipe(ABC):
             self._template = learn_template(frame, chunk, self._render) or self._template
 
     def _note_usage(self, chunk: Plain) -> None:
+        self.service_tier = tier_of(chunk) or self.service_tier
         told, usage = find_usage(chunk)
         self._told_usage = told or self._told_usage
-        self.usage = usage or self.usage
+        # Some end a stream with noughts after they have told the usage: counters never shrink to nothing.
+        if usage is not None and (usage.total_tokens or self.usage is None):
+            self.usage = usage
+            self.reported_at_bytes = self.received_bytes
 
     def _note_finish(self, choice: Plain) -> bool:
         index, reason = choice.get("index", 0), choice.get("finish_reason")

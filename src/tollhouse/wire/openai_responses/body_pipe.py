@@ -11,6 +11,7 @@ from tollhouse.wire.openai_responses.pipe_answer import (
     finish_word,
     plain_object,
     text_bytes,
+    tier_of,
 )
 from tollhouse.wire.openai_responses.response import decode_answer_usage
 from tollhouse.wire.openai_responses.status import raise_failure
@@ -22,12 +23,18 @@ class BodyPipe:
 
     def __init__(self, policy: AnswerPolicy, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         self.usage: Usage | None = None
+        self.service_tier: str | None = None
         self.received_bytes = 0
         self.has_content = False
         self.finish_reason: str | None = None
         self._policy = policy
         self._collector = Collector(max_body_bytes)
         self._body = b""
+
+    @property
+    def reported_at_bytes(self) -> int:
+        """All of it: the report comes with the answer."""
+        return self.received_bytes
 
     def feed(self, data: bytes) -> bytes:
         """Nothing yet. Raises FaultError (provider_unavailable) above the cap."""
@@ -44,6 +51,7 @@ class BodyPipe:
         if not is_array(output):
             raise broken("The provider sent an answer that has no output.")
         self.usage = decode_answer_usage(answer)
+        self.service_tier = tier_of(answer)
         self.received_bytes = sum(text_bytes(item) for item in output if is_object(item))
         self.finish_reason = finish_word(answer)
         return b""

@@ -8,6 +8,8 @@ from tollhouse.ir.fault import Fault
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest
 from tollhouse.ir.response import ChatResponse
+from tollhouse.ir.usage import Usage
+from tollhouse.wire.failed_usage import usage_object
 from tollhouse.wire.format import AnswerPolicy, Peek, Scan
 from tollhouse.wire.openai_fault import decode_fault
 from tollhouse.wire.openai_responses.body_pipe import BodyPipe
@@ -18,6 +20,7 @@ from tollhouse.wire.openai_responses.response import decode_response, encode_res
 from tollhouse.wire.openai_responses.stream_decode import ResponsesStreamDecoder
 from tollhouse.wire.openai_responses.stream_encode import ResponsesStreamEncoder
 from tollhouse.wire.openai_responses.stream_pipe import StreamPipe
+from tollhouse.wire.openai_responses.usage import decode_usage
 from tollhouse.wire.pipe import Pipe
 from tollhouse.wire.quirks import STANDARD, Quirks
 from tollhouse.wire.scan import join_object, scan_object
@@ -76,6 +79,11 @@ class OpenAIResponses:
     def decode_fault(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Fault:
         """What a provider's answer of status >= 400 means; never raises."""
         return decode_fault(status, headers, body)
+
+    def failed_usage(self, body: bytes) -> Usage | None:
+        """What an error says was used all the same; never raises."""
+        usage = usage_object(body)
+        return None if usage is None else decode_usage(usage)
 
     def error_frame(self, body: bytes) -> bytes:
         """The event that carries an error body in the middle of a stream; nothing follows it."""

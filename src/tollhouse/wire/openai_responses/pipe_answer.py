@@ -56,6 +56,12 @@ def finish_word(answer: Mapping[str, object]) -> str | None:
     return reason_of(answer) or (status if isinstance(status, str) else None)
 
 
+def tier_of(answer: Mapping[str, object]) -> str | None:
+    """The service tier that an answer says it was made in."""
+    tier = answer.get("service_tier")
+    return tier if isinstance(tier, str) and tier else None
+
+
 def text_bytes(item: Mapping[str, object]) -> int:
     """How many UTF-8 bytes of text, reasoning and tool arguments an item holds."""
     size = 0

@@ -16,6 +16,7 @@ from tollhouse.wire.openai_responses.pipe_answer import (
     plain_object,
     raw,
     text_bytes,
+    tier_of,
 )
 from tollhouse.wire.openai_responses.response import decode_answer_usage
 from tollhouse.wire.openai_responses.status import raise_failure
@@ -50,6 +51,7 @@ class StreamPipe:
 
     def __init__(self, policy: AnswerPolicy) -> None:
         self.usage: Usage | None = None
+        self.service_tier: str | None = None
         self.received_bytes = 0
         self.has_content = False
         self.finish_reason: str | None = None
@@ -65,6 +67,11 @@ class StreamPipe:
         self._end_reports_usage = False
         self._tail: list[bytes] = []
         self._closed = False
+
+    @property
+    def reported_at_bytes(self) -> int:
+        """All of it: the report comes with the end of the answer."""
+        return self.received_bytes
 
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller; never the last answer object. Raises FaultError on an error event or garble."""
@@ -159,6 +166,7 @@ class StreamPipe:
         self._end = frame
         self._end_reports_usage = is_object(answer.get("usage"))
         self.usage = decode_answer_usage(answer)
+        self.service_tier = tier_of(answer)
         self.finish_reason = finish_word(answer) or name.removeprefix("response.")
         return b""
 
