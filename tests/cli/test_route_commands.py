@@ -203,6 +203,9 @@ def test_replay_compares_cost_and_mix_and_says_what_is_certain(route: Run, tmp_p
     assert (other["assumed_no_tools"], other["assumed_no_keyword"]) == (0, 1)
     classified = route("replay", rules_file(tmp_path, RULES.replace("streaming: {", "streaming: {classify: true, ")))
     assert (classified["assumed_no_tools"], classified["certain"]) == (1, 3)
+    # The keyword's call was never counted by the rules: its length is the provider's word.
+    uncounted = route("replay", rules_file(tmp_path, RULES.replace("[translate]", "[]")))
+    assert (uncounted["assumed_count"], uncounted["certain"]) == (1, 3)
     missing = route("replay", rules_file(tmp_path, "tool: {model: nobody/knows}\n"), "--all")
     assert missing["calls"] == 5
     assert missing["new"]["calls"] == 0

@@ -28,6 +28,7 @@ _LIMITS = (
     "Records have counts of tokens and models, not prompts.",
     "A changed model is priced by the present catalogue for the same tokens, as many of them from a cache.",
     "Of a call that was not classified it is not known whether it had tools: it is taken for one without.",
+    "A call whose tokens no rule counted has the provider's count, which may differ by some per cent.",
     "A keyword can be replayed where the rules of that time looked for it; others are taken not to be there.",
 )
 
@@ -53,6 +54,7 @@ class _Report(msgspec.Struct, kw_only=True):
     certain: int = 0
     assumed_no_tools: int = 0
     assumed_no_keyword: int = 0
+    assumed_count: int = 0
 
 
 def add_replay(commands: Commands) -> None:
@@ -107,6 +109,7 @@ def _report(
         outside = Outside(
             stream=call.stream,
             prompt_tokens=prompt_tokens(call),
+            estimated=routed is not None and routed.tokens is not None,
             basket=routed.basket if routed else None,
             rule_id=routed.rule_id if routed else None,
             rules_version=routed.rules_version if routed else None,
@@ -119,7 +122,8 @@ def _report(
 def _count(report: _Report, call: PastCall, replayed: Replayed, catalog: Catalog, rules: RuleSet) -> None:
     report.assumed_no_tools += replayed.assumed_no_tools
     report.assumed_no_keyword += replayed.assumed_no_keyword
-    report.certain += not (replayed.assumed_no_tools or replayed.assumed_no_keyword)
+    report.assumed_count += replayed.assumed_count
+    report.certain += replayed.certain
     if replayed.model is None:
         report.refused[replayed.refused or ""] += 1
         return
@@ -149,6 +153,7 @@ def _as_json(report: _Report, count: int) -> dict[str, object]:
         "certain": report.certain,
         "assumed_no_tools": report.assumed_no_tools,
         "assumed_no_keyword": report.assumed_no_keyword,
+        "assumed_count": report.assumed_count,
         "old": _mix_as_json(report.old),
         "new": _mix_as_json(report.new),
         "refused": dict(report.refused),
@@ -181,10 +186,11 @@ def _print_people(report: _Report, count: int) -> None:
     rows.append((*total, str(new.calls.total()), money(new.cost_nano_usd.total())))
     print_table(("MODEL", "OLD CALLS", "OLD USD", "NEW CALLS", "NEW USD"), rows, right=(1, 2, 3, 4))
     for why, calls in report.refused.most_common():
-        print_text(f"Refused, {calls} calls: {why}")
+        print_text(f"Refused ({calls}): {why}")
     print_text(
         f"\n{report.certain} of {count} calls are certain; {report.assumed_no_tools} are taken to have no tools, "
-        f"{report.assumed_no_keyword} to have no other keyword."
+        f"{report.assumed_no_keyword} to have no other keyword, {report.assumed_count} to be as long as the provider "
+        "counted."
     )
     for line in _LIMITS:
         print_text(line)

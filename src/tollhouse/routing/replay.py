@@ -13,11 +13,12 @@ _KEYWORD = "keyword:"
 
 class Outside(msgspec.Struct, frozen=True, kw_only=True):
     """What was kept of a call. `prompt_tokens` are the rules' own estimate, or the provider's count where they made
-    none. `basket`, `rule_id` and `rules_version` are None where a model was named; so is `basket` of a stream that was
-    not classified."""
+    none (not `estimated`). `basket`, `rule_id` and `rules_version` are None where a model was named; so is `basket` of
+    a stream that was not classified."""
 
     stream: bool
     prompt_tokens: int
+    estimated: bool = False
     basket: str | None = None
     rule_id: str | None = None
     rules_version: str | None = None
@@ -25,12 +26,19 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     """The model that the rules choose, None with `refused` where they refuse. What had to be assumed: that a call had
-    no tools, and that its text has no keyword that was not looked for then."""
+    no tools, that its text has no keyword that was not looked for then, and that the rules would count as the provider
+    did."""
 
     model: str | None
     refused: str | None = None
     assumed_no_tools: bool = False
     assumed_no_keyword: bool = False
+    assumed_count: bool = False
+
+    @property
+    def certain(self) -> bool:
+        """Whether nothing had to be assumed."""
+        return not (self.assumed_no_tools or self.assumed_no_keyword or self.assumed_count)
 
 
 def replay(rules: RuleSet, outside: Outside, looked_for: Mapping[str, frozenset[str]]) -> Replayed:
@@ -51,8 +59,14 @@ def replay(rules: RuleSet, outside: Outside, looked_for: Mapping[str, frozenset[
         texts=("",),
     )
     unsure_keyword = classified and not has_tools and not hit and bool(wanted - absent)
+    counted: list[int] = []
+
+    def count(_text: str) -> int:
+        counted.append(outside.prompt_tokens)
+        return outside.prompt_tokens
+
     try:
-        model = decide(rules, facts, lambda _text: outside.prompt_tokens).model
+        model = decide(rules, facts, count).model
         refused = None
     except FaultError as error:
         model, refused = None, error.fault.message
@@ -61,6 +75,7 @@ def replay(rules: RuleSet, outside: Outside, looked_for: Mapping[str, frozenset[
         refused=refused,
         assumed_no_tools=classified and not known_tools,
         assumed_no_keyword=unsure_keyword,
+        assumed_count=bool(counted) and not outside.estimated,
     )
 
 
