@@ -105,7 +105,7 @@ def first_keyword(keywords: Sequence[str], texts: Sequence[str]) -> str | None:
 
     Linear in the texts: each keyword is looked for by a plain search, and only a hit is looked at more closely.
     """
-    folded = [text.casefold() for text in texts]
+    folded = [text.casefold() for text in texts] if keywords else []
     for keyword in keywords:
         wanted = keyword.casefold()
         if any(_holds_word(text, wanted) for text in folded):
