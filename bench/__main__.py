@@ -19,6 +19,7 @@ from bench.measure import Cost, cost, median_latency_ms, memory_mb, repeat, unti
 from bench.processes import cores, free_port, running
 from bench.proxies import NGINX_HINT, Proxy, Tollhouse, direct, find_nginx, nginx
 from bench.report import Report, missed
+from bench.settlements import settlements_per_second
 
 RESULTS = Path(__file__).parent / "results"
 _STARTS = 3
@@ -111,6 +112,9 @@ def run(options: Options, folder: Path) -> int:
             _say("routing decisions")
             report.decisions = decisions()
     report.start_s = start_s
+    if options.only != "nginx":
+        _say("settlements")
+        report.settlements = settlements_per_second(folder, options.seconds)
     _say("")
     sys.stdout.write(report.table() + "\n\n")
     sys.stdout.writelines(f"Not as wanted: {line}.\n" for line in missed(report))

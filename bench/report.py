@@ -53,6 +53,7 @@ class Report:
     memory_calls: int = 0
     start_s: float | None = None
     decisions: list[Decided] = field(default_factory=list[Decided])
+    settlements: dict[str, float | None] = field(default_factory=dict[str, float | None])
 
     def add(self, load: str, costs: dict[str, list[Cost]]) -> None:
         """The rows of one load, from the costs of each proxy by round."""
@@ -105,6 +106,9 @@ class Report:
             wanted = f"   wanted ≤ {DECISION_US:.0f} µs" if one.size_kb == DECISION_KB else ""
             label = f"routing rules decide on a prompt of {one.size_kb} KB, CPU (p90)"
             lines.append(f"{label:<58}{one.median_us:>8.0f} µs ({one.p90_us:.0f}){wanted}")
+        for database, rate in self.settlements.items():
+            label = f"durable settlements per second, one process, {database}"
+            lines.append(f"{label:<58}{'skipped: not installed' if rate is None else f'{rate:>8,.0f}'}")
         return lines
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from support.gateway import RunningGateway
+from support.postgres import PostgresServer, require_postgres
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +31,28 @@ def start_gateway(tmp_path: Path) -> Iterator[Callable[..., RunningGateway]]:
     yield start
     for running in started:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL for all tests that only use it."""
+    # What a test could lose by a power failure matters to nobody.
+    server = PostgresServer(require_postgres(), fsync="off")
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL of a test's own, to be stopped and frozen."""
+    server = PostgresServer(require_postgres())
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """An empty database."""
+    url = postgres.new_database()
+    yield url
+    postgres.drop(url)

@@ -72,7 +72,9 @@ def test_every_setting_says_what_it_takes(tmp_path: Path) -> None:
     file = tmp_path / "tollhouse.yaml"
     for name in Settings.__struct_fields__:
         file.write_text(f"{name}: {{}}")
-        with pytest.raises(SettingsError, match=rf"^{name}: {{}} \(from .*\) cannot be used; it takes \S"):
+        with pytest.raises(
+            SettingsError, match=rf"^{name}: (?:{{}}|the value) \(from .*\) cannot be used; it takes \S"
+        ):
             load_settings(file, {}, {})
 
 
@@ -91,3 +93,16 @@ def test_what_is_left_empty_in_a_file_counts_as_not_set(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         load_settings(tmp_path / "none.yaml", {}, {})
+
+
+def test_a_password_is_never_shown() -> None:
+    settings = load_settings(None, {}, {"TOLLHOUSE_DATABASE_URL": "postgresql://me:canary%21@db/books"})
+    assert settings.database_url is not None
+    assert settings.database_url.reveal() == "postgresql://me:canary%21@db/books"
+    assert sorted(settings.secrets()) == ["canary!", "canary%21"]
+    assert Settings().secrets() == []
+    for shown in (repr(settings), str(settings), repr(settings.database_url), f"{settings.database_url}"):
+        assert "canary" not in shown
+    with pytest.raises(SettingsError, match=r"^database_url: the value \(from TOLLHOUSE_DATABASE_URL\)") as caught:
+        load_settings(None, {}, {"TOLLHOUSE_DATABASE_URL": "mysql://me:canary@db/books"})
+    assert "canary" not in str(caught.value)

@@ -5,17 +5,19 @@ import contextlib
 import errno
 import functools
 import gc
+import importlib
 import os
 import random
-import resource
 import secrets
 import signal
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping
-from typing import BinaryIO
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, cast
 
 import msgspec
 import uvicorn
@@ -32,6 +34,7 @@ from tollhouse.http.app import DoorApp
 from tollhouse.http.cors import Cors
 from tollhouse.http.door import Door, Readiness
 from tollhouse.http.limits import Limits
+from tollhouse.http.listening import listen, raise_file_limit
 from tollhouse.http.serving import server_config
 from tollhouse.http.workers import Workers, end_with_parent
 from tollhouse.ir.fault import FaultError
@@ -39,22 +42,27 @@ from tollhouse.money.ledger import Ledger
 from tollhouse.observe.logs import Log, Redaction
 from tollhouse.observe.metrics import MULTIPROCESS_VARIABLE, Metrics, forget_process
 from tollhouse.relay.admission import Admission, Authenticator
-from tollhouse.relay.attempts import AttemptLimits, Attempts
+from tollhouse.relay.alerts import Alerts
+from tollhouse.relay.attempts import AttemptLimits, Attempts, Notices
 from tollhouse.relay.budget import Budget
-from tollhouse.relay.choosing import Chooser
 from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
 from tollhouse.relay.departure import Drains
 from tollhouse.relay.generations import Generations
+from tollhouse.relay.offer import Offer, RulesSource
 from tollhouse.relay.relay import Pace, Relay
 from tollhouse.relay.retention import Retention
-from tollhouse.relay.rules_in_force import REFRESH_S, RulesInForce, configured_rules
 from tollhouse.relay.settling import Settling
+from tollhouse.relay.stages import Surroundings
 from tollhouse.relay.upkeep import Chore, MoneyUpkeep, Upkeep
-from tollhouse.settings import Settings
+from tollhouse.routing.breaker import BreakerRules
+from tollhouse.routing.budget import BudgetRules
+from tollhouse.routing.health import Health, HealthRules
+from tollhouse.settings import Settings, SettingsError
 from tollhouse.simulator.serve import RunningSimulator, start_simulator
 from tollhouse.stores.spool import FileSpool
 from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 from tollhouse.upstream.client import HttpUpstream
 from tollhouse.wire.registry import FORMATS
 
@@ -63,6 +71,22 @@ _SETTLE_S = 5.0
 _RETENTION_EVERY_S = 60.0
 # A call makes no cycles that matter: look for them rarely (Python's 700 costs some 5 % of a call).
 _GC_YOUNG = 20_000
+
+
+async def open_store(settings: Settings, *, create: bool = True) -> Store:
+    """The store that the settings name: SQLite in the data folder, which `create` makes where it is missing, or
+    PostgreSQL. Raises FaultError (books_unavailable), SettingsError."""
+    if settings.database_url is None:
+        return SqliteStore.open(settings.data_dir, create=create)
+    try:
+        # Loaded by name: an installation that does without it need not have its driver.
+        module = importlib.import_module("tollhouse.stores.postgres")
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise SettingsError("database_url needs PostgreSQL's driver: pip install 'tollhouse[postgres]'.") from error
+    opener = cast("Callable[[str, bool, Path], Awaitable[Store]]", module.open_postgres)
+    return await opener(settings.database_url.reveal(), settings.database_pooled, settings.data_dir)
 
 
 class Money(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +99,7 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
     upkeep: Upkeep
 
     @classmethod
-    async def open(cls, settings: Settings, store: SqliteStore, log: Log) -> "Money":
+    async def open(cls, settings: Settings, store: Store, log: Log) -> "Money":
         """Become an owner of leases, and take over what the last one has left. Raises FaultError."""
         owner = f"{socket.gethostname()}#{secrets.token_hex(8)}"
         metrics = Metrics()
@@ -107,23 +131,16 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
             log.warning("leases could not be given back; the next start does it", why=error.fault.detail)
 
 
-class Offer(msgspec.Struct, frozen=True):
-    """What callers can ask for: the catalogue, and the rules that choose from it."""
-
-    catalog: Catalog
-    rules: RulesInForce
-
-
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     """A wired gateway, ready to be served by uvicorn under `config`."""
 
     app: DoorApp
     config: uvicorn.Config
-    store: SqliteStore
+    store: Store
     money: Money
     catalog: Catalog
     upstream: HttpUpstream
-    rules_watch: Upkeep
+    offer: Offer
     simulator: RunningSimulator | None
     log: Log
 
@@ -134,13 +151,18 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
         Raises FaultError (books_unavailable) or CatalogError; nothing stays open then.
         """
         async with contextlib.AsyncExitStack() as undo:
-            store = SqliteStore.open(settings.data_dir)
+            store = await open_store(settings)
             undo.push_async_callback(store.close)
             simulator = await start_simulator()
             undo.push_async_callback(simulator.stop)
             formats = [form.name for form in FORMATS]
             loaded = load_catalog(settings.catalog, environ, formats, simulator.url if settings.demo else None)
-            log = Log(settings.log_level, Redaction(_secrets(loaded.catalog)), log_to, settings.key_prefix)
+            log = Log(
+                settings.log_level,
+                Redaction([*_secrets(loaded.catalog), *settings.secrets()]),
+                log_to,
+                settings.key_prefix,
+            )
             log.adopt()
             left_out = summarise_left_out(loaded.left_out)
             if left_out:
@@ -155,13 +177,10 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
             undo.push_async_callback(upstream.close)
             money = await Money.open(settings, store, log)
             undo.push_async_callback(money.close, log)
-            configured = configured_rules(settings.routing_rules, demo=settings.demo)
-            rules = RulesInForce(configured, store.rules, lambda: loaded.catalog, log)
-            await rules.begin()
-            rules_watch = Upkeep((Chore("look for other routing rules", REFRESH_S, rules.refresh),), log)
-            rules_watch.start()
-            undo.push_async_callback(rules_watch.stop)
-            app = _join(settings, store, money, Offer(loaded.catalog, rules), upstream, log)
+            source = RulesSource(store.rules, settings.routing_rules, settings.demo)
+            offer = await Offer.open(loaded.catalog, source, log)
+            undo.push_async_callback(offer.close)
+            app = _join(settings, store, money, offer, upstream, log)
             config = server_config(app, _limits(settings))
             # uvicorn takes whole seconds; a fraction would be rounded down to none.
             config.timeout_graceful_shutdown = max(1, round(settings.drain_s))
@@ -173,14 +192,14 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
             money=money,
             catalog=loaded.catalog,
             upstream=upstream,
-            rules_watch=rules_watch,
+            offer=offer,
             simulator=simulator if in_use else None,
             log=log,
         )
 
     async def close(self) -> None:
         """Close what `wire` opened; everything settled is on disk afterwards, and no lease is left."""
-        await self.rules_watch.stop()
+        await self.offer.close()
         await self.upstream.close()
         await self.money.close(self.log)
         if self.simulator is not None:
@@ -188,9 +207,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
         await self.store.close()
 
 
-def _join(
-    settings: Settings, store: SqliteStore, money: Money, offer: Offer, upstream: HttpUpstream, log: Log
-) -> DoorApp:
+def _join(settings: Settings, store: Store, money: Money, offer: Offer, upstream: HttpUpstream, log: Log) -> DoorApp:
     clock_s = time.monotonic
 
     def snapshot() -> Catalog:
@@ -212,10 +229,15 @@ def _join(
 
     store.quotas.on_change(changed)
     formats = {form.name: form for form in FORMATS}
-    chooser = Chooser(offer.rules.current, snapshot)
-    admission = Admission(snapshot, formats, Budget(money.ledger, _now_ms, settings.admission), chooser)
-    limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s, on_loss=settings.on_loss)
-    attempts = Attempts(upstream, formats, limits, clock_s, random.random)
+    admission = Admission(snapshot, formats, Budget(money.ledger, _now_ms, settings.admission), offer.chooser)
+    health = Health(_health_rules(settings), Alerts(money.metrics.providers, log))
+    around = Surroundings(formats=formats, health=health, clock_s=clock_s, chance=random.random)
+    attempts = Attempts(
+        upstream,
+        _attempt_limits(settings),
+        around,
+        Notices(money.metrics.providers.retry_denied, lambda: datetime.now(UTC)),
+    )
     drains = Drains(settings.abandoned_calls, settings.abandoned_call_s)
     pace = Pace(clock_s=clock_s, comment_after_s=settings.stream_comment_s)
     relay = Relay(admission, attempts, money.closing, drains, log, pace)
@@ -241,7 +263,30 @@ def _join(
     return DoorApp(door)
 
 
-async def _take_over_plans(store: SqliteStore, catalog: Catalog, log: Log) -> None:
+def _attempt_limits(settings: Settings) -> AttemptLimits:
+    return AttemptLimits(
+        attempts=settings.attempts,
+        budget_s=settings.attempts_budget_s,
+        on_loss=settings.on_loss,
+        hold_back_s=settings.hold_back_s,
+        retries=BudgetRules(per_call=settings.retry_percent / 100),
+    )
+
+
+def _health_rules(settings: Settings) -> HealthRules:
+    return HealthRules(
+        enabled=settings.breakers,
+        breaker=BreakerRules(
+            failures=settings.breaker_failures,
+            error_rate=settings.breaker_error_percent / 100,
+            probe_after_s=settings.breaker_probe_s,
+        ),
+        most_ejected=settings.breaker_ejected_percent / 100,
+        key_probe_s=settings.key_probe_s,
+    )
+
+
+async def _take_over_plans(store: Store, catalog: Catalog, log: Log) -> None:
     """Make the catalogue's plans those of the books. Raises FaultError."""
     plans = [Plan(name=plan.name, period=plan.period, tokens=plan.tokens) for plan in catalog.plans]
     change = Change(at_ms=_now_ms(), actor="gateway", note="the catalogue that it was started with")
@@ -265,7 +310,7 @@ def _limits(settings: Settings) -> Limits:
 
 def _secrets(catalog: Catalog) -> list[str]:
     providers = catalog.providers.values()
-    keys = [provider.api_key for provider in providers if provider.api_key]
+    keys = [key for provider in providers for key in provider.keys if key]
     return keys + [value for provider in providers for _, value in provider.headers]
 
 
@@ -327,7 +372,7 @@ def run(settings: Settings, announce: Callable[[str], None] | None = None) -> in
     `announce` is called with the gateway's URL once it listens. Raises what `Gateway.wire` raises.
     """
     try:
-        listener = _listen(settings.host, settings.port)
+        listener = listen(settings.host, settings.port)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         why = "is in use by another program" if taken else f"cannot be listened on ({error.strerror})"
@@ -336,7 +381,7 @@ def run(settings: Settings, announce: Callable[[str], None] | None = None) -> in
         return 1
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    _raise_file_limit()
+    raise_file_limit()
     with listener:
         if settings.workers == 1:
             say = None if announce is None else functools.partial(announce, url)
@@ -349,28 +394,6 @@ def run(settings: Settings, announce: Callable[[str], None] | None = None) -> in
             return Workers(settings.workers, functools.partial(_work, settings), listener, forget_process).run()
 
 
-def _raise_file_limit() -> None:
-    """Every connection is an open file, and the usual soft limit of 1,024 is far below what the door admits."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # macOS reports no hard limit and refuses to be taken at its word.
-    with contextlib.suppress(ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def _work(settings: Settings, listener: socket.socket) -> None:
     """What one of several worker processes runs."""
     uvloop.run(serve(settings, listener))
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener

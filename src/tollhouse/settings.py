@@ -2,6 +2,7 @@
 
 import difflib
 import ipaddress
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, cast, get_args, get_type_hints
@@ -22,7 +23,46 @@ Level = Annotated[
     Literal["debug", "info", "warning", "error"], msgspec.Meta(description="debug, info, warning or error")
 ]
 Origin = Annotated[str, msgspec.Meta(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)$")]
+Truth = Annotated[bool, msgspec.Meta(description="true or false")]
 Networks = Annotated[tuple[str, ...], msgspec.Meta(description="a list of networks such as 10.0.0.0/8")]
+
+
+class DatabaseUrl:
+    """The URL of a PostgreSQL. It holds a password, and shows itself to nobody by accident.
+
+    Raises ValueError for one of another kind.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        if not text.startswith(("postgresql://", "postgres://")):
+            raise ValueError("no URL of a PostgreSQL")
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "DatabaseUrl(...)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DatabaseUrl) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def reveal(self) -> str:
+        """The whole URL, for the driver alone."""
+        return self._text
+
+    def secrets(self) -> list[str]:
+        """What must not be seen, as the URL has it and as it is meant."""
+        parts = urllib.parse.urlsplit(self._text)
+        given = [parts.password or "", *urllib.parse.parse_qs(parts.query).get("password", [])]
+        return [text for secret in given for text in {secret, urllib.parse.unquote(secret)} if text]
+
+
+Postgres = Annotated[
+    DatabaseUrl | None, msgspec.Meta(description="a URL such as postgresql://user:password@host:5432/database")
+]
 
 
 class SettingsError(Exception):
@@ -33,20 +73,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """All that an operator can set; each also as `TOLLHOUSE_<NAME>`. Sizes in bytes, durations in seconds.
 
     The environment beats the file, a command-line flag beats both. `catalog` None means the catalogue that is
-    shipped. `demo` gives an empty data folder a workspace to try, and lets the simulator stand in for providers
-    that are not configured. `cors_origins` empty turns CORS off. `trusted_proxies` are networks whose X-Forwarded-*
-    headers count. `strict_schema` refuses what the published documents do not allow. `on_loss` says what to do with a
-    request that the provider's format cannot say in full. `admission` says when a call may be forwarded: while the most
-    that it can cost fits (bound), or while no balance is used up (positive). `settle` says whether the last byte of an
-    answer waits until its charge is on disk (durable) or not (async). At most `abandoned_calls` calls of a process are
-    read on for `abandoned_call_s` when their caller has hung up and the provider bills the whole answer. Call records
-    are deleted after `retention_days`; 0 keeps them. `routing_rules` hold while none are stored; without
-    them there are none, on a demo the shipped ones.
+    shipped. With `database_url` the books are in PostgreSQL instead of the data folder; `database_pooled` says that
+    a pooler such as PgBouncer, in transaction mode, stands before it. `demo` gives empty books a workspace to try,
+    and lets the simulator stand in for providers that are not configured. `cors_origins` empty turns CORS off.
+    `trusted_proxies` are networks whose X-Forwarded-* headers count. `strict_schema` refuses what the published
+    documents do not allow. `on_loss` says what to do with a request that the provider's format cannot say in full.
+    `admission` says when a call may be forwarded: while the most that it can cost fits (bound), or while no balance
+    is used up (positive). `settle` says whether the last byte of an answer waits until its charge is on disk
+    (durable) or not (async). At most `abandoned_calls` calls of a process are read on for `abandoned_call_s` when
+    their caller has hung up and the provider bills the whole answer. Call records are deleted after
+    `retention_days`; 0 keeps them. `routing_rules` hold while none are stored; without them there are
+    none, on a demo the shipped ones.
     """
 
     data_dir: Folder = Path("data")
     catalog: File = None
     routing_rules: File = None
+    database_url: Postgres = None
+    database_pooled: Truth = False
     host: Annotated[str, msgspec.Meta(min_length=1, description="a host name or an IP address")] = "127.0.0.1"
     port: Port = 8080
     workers: Annotated[int, msgspec.Meta(ge=1, le=64, description="a whole number from 1 to 64")] = 1
@@ -57,7 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="up to 8 small letters and digits, a letter first, then a hyphen",
         ),
     ] = "th-"
-    demo: Annotated[bool, msgspec.Meta(description="true or false")] = True
+    demo: Truth = True
     log_level: Level = "info"
     cors_origins: Annotated[
         tuple[Origin, ...], msgspec.Meta(description="origins such as https://app.example, without a path, or *")
@@ -79,6 +123,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     settle: Annotated[Literal["durable", "async"], msgspec.Meta(description="durable or async")] = "durable"
     attempts: Annotated[int, msgspec.Meta(ge=1, le=10, description="a whole number from 1 to 10")] = 3
     attempts_budget_s: Seconds = 600.0
+    hold_back_s: Annotated[float, msgspec.Meta(ge=0, le=600, description="seconds, from 0 to 600")] = 10.0
+    breakers: Annotated[bool, msgspec.Meta(description="true or false")] = True
+    breaker_failures: Annotated[int, msgspec.Meta(ge=1, le=1000, description="a whole number from 1 to 1000")] = 5
+    breaker_error_percent: Annotated[int, msgspec.Meta(ge=1, le=100, description="a whole number from 1 to 100")] = 50
+    breaker_probe_s: Seconds = 10.0
+    breaker_ejected_percent: Annotated[int, msgspec.Meta(ge=0, le=100, description="a whole number from 0 to 100")] = 75
+    key_probe_s: Seconds = 300.0
+    retry_percent: Annotated[int, msgspec.Meta(ge=0, le=1000, description="a whole number from 0 to 1000")] = 20
     abandoned_calls: Count = 100
     abandoned_call_s: Seconds = 120.0
     retention_days: Annotated[
@@ -86,7 +138,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 0
     stream_comment_s: Seconds = 15.0
 
+    def secrets(self) -> list[str]:
+        """What must not be seen in a log."""
+        return [] if self.database_url is None else self.database_url.secrets()
 
+
+_SECRET = frozenset({"database_url"})
 _LISTS = frozenset({"cors_origins", "trusted_proxies"})
 
 
@@ -126,24 +183,25 @@ def _problem(name: str, given: _Given) -> str | None:
         for network in settings.trusted_proxies:
             ipaddress.ip_network(network)
     except ValueError:
-        return f"{name}: {given.value!r} (from {given.where}) cannot be used; it takes {_EXPECTED[name]}."
+        shown = "the value" if name in _SECRET else repr(given.value)
+        return f"{name}: {shown} (from {given.where}) cannot be used; it takes {_EXPECTED[name]}."
     return None
 
 
 def _convert(values: Mapping[str, object]) -> Settings:
     listed = {name: _listed(value) if name in _LISTS else value for name, value in values.items()}
-    return msgspec.convert(listed, Settings, strict=False, dec_hook=_read_path)
+    return msgspec.convert(listed, Settings, strict=False, dec_hook=_read_text)
 
 
 def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-def _read_path(kind: type, value: object) -> Path:
-    """A path from its text, for msgspec knows no paths; it words what is raised as its own error."""
+def _read_text(kind: type, value: object) -> Path | DatabaseUrl:
+    """A value that msgspec does not know from its text; it words what is raised as its own error."""
     if not isinstance(value, str):
         raise TypeError(f"Expected `{kind.__name__}`")
-    return Path(value)
+    return DatabaseUrl(value) if kind is DatabaseUrl else Path(value)
 
 
 def _read_file(path: Path) -> dict[str, _Given]:

@@ -1,6 +1,5 @@
 """`tollhouse route` as people and programs use it, on a data folder of its own."""
 
-import asyncio
 import io
 import json
 import sys
@@ -252,17 +251,6 @@ def test_without_calls_there_is_nothing_to_try(
 )
 def test_arguments_that_cannot_be_used(route: Run, argv: tuple[str, ...]) -> None:
     assert route(*argv, code=2)
-
-
-def test_two_that_store_at_once_get_versions_of_their_own(tmp_path: Path) -> None:
-    async def work(store: SqliteStore) -> None:
-        stored = await asyncio.gather(*(store.rules.add(f"v{n}", "ada", n, activate=True) for n in range(8)))
-        assert sorted(one.version for one in stored) == list(range(1, 9))
-        newest = await store.rules.activation()
-        assert newest is not None
-        assert newest.number == 8
-
-    with_store(tmp_path / "data", work)
 
 
 @pytest.mark.usefixtures("route")

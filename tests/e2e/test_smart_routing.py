@@ -228,7 +228,7 @@ tokenizer: bytes
         # Its provider is not set up, so the catalogue has no price for it.
         assert "openai/gpt-5-mini" in refused(gateway, "unsupported_model", messages=of_tokens(150))
         # The simulator serves it, and the rules allow OpenAI only.
-        assert "none of its providers" in refused(gateway, smart, messages=of_tokens(500))
+        assert "none of the providers" in refused(gateway, smart, messages=of_tokens(500))
         assert "`tool.model` is missing" in gateway.log()
     finally:
         gateway.stop()

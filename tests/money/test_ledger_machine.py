@@ -1,31 +1,34 @@
-"""I1 to I8 on SQLite, whatever happens: see support/money_machine.py."""
+"""I1 to I8 on SQLite and on PostgreSQL, whatever happens: see support/money_machine.py."""
 
 import os
 import secrets
 import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from support.money_machine import Bench, LedgerMachine
+from support.postgres import PostgresServer
+from support.postgres_bench import PostgresBench, template_of
 from support.sqlite_bench import SqliteBench
 
 STEPS = 40
 
 
-def examine(examples: int) -> None:
+def examine(examples: int, make: Callable[[], Bench] = SqliteBench) -> None:
     """Run the machine. MONEY_SEED repeats a run; MONEY_SHRINK=0 stops at the first failure as it was found."""
 
-    class OnSqlite(LedgerMachine):
+    class Machine(LedgerMachine):
         def bench(self) -> Bench:
-            return SqliteBench()
+            return make()
 
     chosen = int(os.environ.get("MONEY_SEED") or secrets.randbelow(2**32))
     sys.stdout.write(f"MONEY_SEED={chosen}\n")
     phases = (Phase.generate,) if os.environ.get("MONEY_SHRINK") == "0" else (Phase.generate, Phase.shrink)
     run_state_machine_as_test(
-        seed(chosen)(OnSqlite),
+        seed(chosen)(Machine),
         settings=settings(
             max_examples=examples,
             stateful_step_count=STEPS,
@@ -48,3 +51,17 @@ def test_the_books_hold() -> None:
 @pytest.mark.parametrize("part", range(4))
 def test_the_books_hold_for_long(part: int) -> None:
     examine(int(os.environ.get("MONEY_EXAMPLES", "400")))
+
+
+@pytest.mark.fault(73)
+def test_the_books_hold_on_postgres(postgres: PostgresServer) -> None:
+    template = template_of(postgres)
+    examine(15, lambda: PostgresBench(postgres, template))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("part", range(4))
+def test_the_books_hold_on_postgres_for_long(postgres: PostgresServer, part: int) -> None:
+    template = template_of(postgres)
+    examine(int(os.environ.get("MONEY_EXAMPLES", "100")), lambda: PostgresBench(postgres, template))

@@ -19,31 +19,33 @@ from support.quotas import (
     wish,
     workspace_with_key,
 )
+from support.stores import Stores, recalled
 from tollhouse.accounts.principal import Limit
 from tollhouse.accounts.quotas import LimitWish, Plan
 from tollhouse.accounts.store import NewConsumer
 from tollhouse.ir.fault import FaultError, FaultKind
 from tollhouse.money.store import Ask, Lease, Shortage
 from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 FREE = Plan(name="free", period="month", tokens=1000)
 PRO = Plan(name="pro", period="month", tokens=50_000)
 
 
-async def limits_of(store: SqliteStore) -> tuple[Limit, ...]:
+async def limits_of(store: Store) -> tuple[Limit, ...]:
     principal = await store.principal(DIGEST)
     assert principal is not None
     return principal.limits
 
 
-async def the_limit(store: SqliteStore) -> Limit:
+async def the_limit(store: Store) -> Limit:
     (limit,) = await limits_of(store)
     return limit
 
 
 @pytest.mark.row(52, 53)
-def test_a_key_has_up_to_three_limits_which_its_principal_brings(tmp_path: Path) -> None:
-    async def work(store: SqliteStore) -> None:
+def test_a_key_has_up_to_three_limits_which_its_principal_brings(stores: Stores) -> None:
+    async def work(store: Store) -> None:
         workspace_id, key_id = await workspace_with_key(store)
         assert await limits_of(store) == ()
         for period, amount in (("day", 1), ("month", 20), ("total", 100)):
@@ -58,13 +60,13 @@ def test_a_key_has_up_to_three_limits_which_its_principal_brings(tmp_path: Path)
         assert [limit.period for limit in await limits_of(store)] == ["month", "total"]
         assert len(await store.quotas.limits([key_id, workspace_id], NOON_MS)) == 2
 
-    with_store(tmp_path / "data", work)
-    assert_books_balance(tmp_path / "data")
+    stores(work)
+    stores.assert_balanced()
 
 
 @pytest.mark.row(38)
-def test_raising_and_lowering_keep_what_was_used(tmp_path: Path) -> None:
-    async def work(store: SqliteStore) -> None:
+def test_raising_and_lowering_keep_what_was_used(stores: Stores) -> None:
+    async def work(store: Store) -> None:
         _, key_id = await workspace_with_key(store)
         quotas = store.quotas
         await quotas.set_limit(wish(key_id, 10 * USD), change())
@@ -77,8 +79,8 @@ def test_raising_and_lowering_keep_what_was_used(tmp_path: Path) -> None:
         (standing,) = await quotas.limits([key_id], NOON_MS)
         assert figures(standing) == (20 * USD, 20 * USD, 0)
 
-    with_store(tmp_path / "data", work)
-    assert_books_balance(tmp_path / "data")
+    stores(work)
+    stores.assert_balanced()
 
 
 @settings(max_examples=25, deadline=None)
@@ -106,8 +108,8 @@ def test_whatever_the_limit_was_quota_less_used_remains(
 
 @pytest.mark.row(52, 53)
 @pytest.mark.fault(73)
-def test_the_next_period_begins_in_full_and_a_total_never_does(tmp_path: Path) -> None:
-    async def work(store: SqliteStore) -> None:
+def test_the_next_period_begins_in_full_and_a_total_never_does(stores: Stores) -> None:
+    async def work(store: Store) -> None:
         _, key_id = await workspace_with_key(store)
         for period in ("day", "month", "total"):
             await store.quotas.set_limit(wish(key_id, USD, period), change())
@@ -118,11 +120,11 @@ def test_the_next_period_begins_in_full_and_a_total_never_does(tmp_path: Path) -
         ]
         assert used == [[USD, USD, USD], [0, USD, USD], [0, 0, USD]]
 
-    with_store(tmp_path / "data", work)
+    stores(work)
 
 
-def test_a_limit_that_changes_at_midnight_cannot_be_opened_with_the_old_amount(tmp_path: Path) -> None:
-    async def work(store: SqliteStore) -> None:
+def test_a_limit_that_changes_at_midnight_cannot_be_opened_with_the_old_amount(stores: Stores) -> None:
+    async def work(store: Store) -> None:
         _, key_id = await workspace_with_key(store)
         last_second_ms = NOON_MS + DAY_MS // 2 - 900
         await store.quotas.set_limit(wish(key_id, 10 * USD), change())
@@ -132,12 +134,12 @@ def test_a_limit_that_changes_at_midnight_cannot_be_opened_with_the_old_amount(t
         (standing,) = await store.quotas.limits([key_id], last_second_ms + 1_000)
         assert figures(standing) == (2 * USD, 0, 2 * USD)
 
-    with_store(tmp_path / "data", work)
+    stores(work)
 
 
 @pytest.mark.row(53)
-def test_a_reset_by_hand_begins_anew_and_is_written_down(tmp_path: Path) -> None:
-    async def work(store: SqliteStore) -> None:
+def test_a_reset_by_hand_begins_anew_and_is_written_down(stores: Stores) -> None:
+    async def work(store: Store) -> None:
         _, key_id = await workspace_with_key(store)
         await store.quotas.set_limit(wish(key_id, 5 * USD, "total"), change())
         await spend(store, await the_limit(store), 5 * USD, record(new_id()))
@@ -157,12 +159,12 @@ def test_a_reset_by_hand_begins_anew_and_is_written_down(tmp_path: Path) -> None
         with pytest.raises(FaultError, match="no total limit"):
             await store.quotas.reset_limit(key_id, "key_limit", "total", change())
 
-    with_store(tmp_path / "data", work)
-    assert_books_balance(tmp_path / "data")
+    stores(work)
+    stores.assert_balanced()
 
 
-def test_lowering_recalls_what_was_leased_of_the_limit(tmp_path: Path) -> None:
-    async def work(store: SqliteStore) -> None:
+def test_lowering_recalls_what_was_leased_of_the_limit(stores: Stores) -> None:
+    async def work(store: Store) -> None:
         _, key_id = await workspace_with_key(store)
         told: list[tuple[str, ...]] = []
 
@@ -175,17 +177,17 @@ def test_lowering_recalls_what_was_leased_of_the_limit(tmp_path: Path) -> None:
         await store.quotas.set_limit(wish(key_id, 9 * USD), change())
         assert await store.ledger.recalled("node#1") == frozenset()
         await store.quotas.set_limit(wish(key_id, USD), change())
-        assert await store.ledger.recalled("node#1") == {granted.account_id}
+        assert await recalled(store, "node#1") == {granted.account_id}
         assert told == [(granted.account_id,)] * 3
         short = await store.ledger.acquire("node#2", [Ask(account_id=granted.account_id, need=1, want=1)])
         assert short == (Shortage(account_id=granted.account_id, available=-3 * USD, leased_elsewhere=4 * USD),)
 
-    with_store(tmp_path / "data", work)
+    stores(work)
 
 
 @pytest.mark.row(51)
-def test_a_key_may_use_the_models_of_its_list(tmp_path: Path) -> None:
-    async def work(store: SqliteStore) -> None:
+def test_a_key_may_use_the_models_of_its_list(stores: Stores) -> None:
+    async def work(store: Store) -> None:
         _, key_id = await workspace_with_key(store)
         for models in (("openai/gpt-5", "ollama/*"), (), None):
             await store.quotas.allow_models(key_id, models, change())
@@ -197,12 +199,12 @@ def test_a_key_may_use_the_models_of_its_list(tmp_path: Path) -> None:
         with pytest.raises(FaultError, match="no such key"):
             await store.quotas.allow_models("key_9", None, change())
 
-    with_store(tmp_path / "data", work)
+    stores(work)
 
 
 @pytest.mark.row(131)
-def test_a_plan_is_a_quota_in_tokens_and_an_upgrade_keeps_what_was_used(tmp_path: Path) -> None:
-    async def work(store: SqliteStore) -> None:
+def test_a_plan_is_a_quota_in_tokens_and_an_upgrade_keeps_what_was_used(stores: Stores) -> None:
+    async def work(store: Store) -> None:
         workspace_id, key_id = await workspace_with_key(store)
         quotas = store.quotas
         with pytest.raises(FaultError, match="there is: none"):
@@ -222,12 +224,12 @@ def test_a_plan_is_a_quota_in_tokens_and_an_upgrade_keeps_what_was_used(tmp_path
         with pytest.raises(FaultError, match="there is: free, pro"):
             await quotas.set_plan(workspace_id, "enterprise", change())
 
-    with_store(tmp_path / "data", work)
-    assert_books_balance(tmp_path / "data")
+    stores(work)
+    stores.assert_balanced()
 
 
-def test_a_changed_catalogue_changes_the_plans_of_who_is_on_them(tmp_path: Path) -> None:
-    async def work(store: SqliteStore) -> None:
+def test_a_changed_catalogue_changes_the_plans_of_who_is_on_them(stores: Stores) -> None:
+    async def work(store: Store) -> None:
         workspace_id, _ = await workspace_with_key(store)
         quotas = store.quotas
         await quotas.sync_plans([FREE, PRO], change())
@@ -244,12 +246,12 @@ def test_a_changed_catalogue_changes_the_plans_of_who_is_on_them(tmp_path: Path)
         with pytest.raises(FaultError, match="there is: pro"):
             await quotas.set_plan(workspace_id, "free", change())
 
-    with_store(tmp_path / "data", work)
+    stores(work)
 
 
 @pytest.mark.row(38, 39)
-def test_a_new_key_has_a_consumer_unless_it_is_asked_not_to(tmp_path: Path) -> None:
-    async def work(store: SqliteStore) -> None:
+def test_a_new_key_has_a_consumer_unless_it_is_asked_not_to(stores: Stores) -> None:
+    async def work(store: Store) -> None:
         _, key_id = await workspace_with_key(store, consumer=NewConsumer(username="ada", custom_id="crm-7"))
         standing = await store.quotas.consumer_standing(key_id)
         assert standing is not None
@@ -265,12 +267,12 @@ def test_a_new_key_has_a_consumer_unless_it_is_asked_not_to(tmp_path: Path) -> N
         assert await store.quotas.consumer_standing(key_id) is None
         assert await store.quotas.consumers() == []
 
-    with_store(tmp_path / "data", work)
+    stores(work)
 
 
 @pytest.mark.row(38, 40)
-def test_a_consumers_own_quota_stands_in_place_of_the_purse(tmp_path: Path) -> None:
-    async def work(store: SqliteStore) -> None:
+def test_a_consumers_own_quota_stands_in_place_of_the_purse(stores: Stores) -> None:
+    async def work(store: Store) -> None:
         workspace_id, key_id = await workspace_with_key(store)
         own = LimitWish(owner_id=key_id, reason="consumer_quota", unit="nano_usd", period="total", amount=2 * USD)
         await store.quotas.set_limit(own, change())
@@ -288,12 +290,12 @@ def test_a_consumers_own_quota_stands_in_place_of_the_purse(tmp_path: Path) -> N
         await store.quotas.remove_consumer(key_id, change())
         assert await limits_of(store) == ()
 
-    with_store(tmp_path / "data", work)
+    stores(work)
 
 
 @pytest.mark.row(54)
-def test_workspaces_are_locked_and_invoiced(tmp_path: Path) -> None:
-    async def work(store: SqliteStore) -> None:
+def test_workspaces_are_locked_and_invoiced(stores: Stores) -> None:
+    async def work(store: Store) -> None:
         workspace_id, key_id = await workspace_with_key(store, usd=0)
         assert (await store.quotas.lock_workspace(workspace_id, locked=True, change=change())).locked
         assert (await store.quotas.invoice_workspace(workspace_id, invoicing=True, change=change())).invoicing
@@ -309,12 +311,12 @@ def test_workspaces_are_locked_and_invoiced(tmp_path: Path) -> None:
         with pytest.raises(FaultError, match="no such workspace"):
             await store.quotas.lock_workspace("ws_9", locked=True, change=change())
 
-    with_store(tmp_path / "data", work)
+    stores(work)
 
 
 @pytest.mark.fault(78)
-def test_a_refund_counts_once_and_never_takes_what_is_not_available(tmp_path: Path) -> None:
-    async def work(store: SqliteStore) -> None:
+def test_a_refund_counts_once_and_never_takes_what_is_not_available(stores: Stores) -> None:
+    async def work(store: Store) -> None:
         workspace_id, key_id = await workspace_with_key(store, usd=10)
         refund = store.quotas.refund
         answer = await store.ledger.acquire("node#1", [Ask(account_id=f"credit:{workspace_id}", need=USD, want=USD)])
@@ -336,8 +338,8 @@ def test_a_refund_counts_once_and_never_takes_what_is_not_available(tmp_path: Pa
         assert (standing.quota, standing.used, standing.remaining) == (USD, 0, USD)
         await store.ledger.give_back("node#1", {answer[0].id: USD})
 
-    with_store(tmp_path / "data", work)
-    assert_books_balance(tmp_path / "data")
+    stores(work)
+    stores.assert_balanced()
 
 
 def test_what_was_withdrawn_is_found_by_its_index(tmp_path: Path) -> None:

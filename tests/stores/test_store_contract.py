@@ -1,46 +1,17 @@
 """What every store does, whatever it is made of."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.books import ask, assert_books_balance, hold, lines, new_id, record, settle
+from support.books import hold, lines, new_id, record, settle
+from support.stores import Stores
 from tollhouse.accounts.store import NewKey
 from tollhouse.ir.fault import FaultError, FaultKind
-from tollhouse.stores.sqlite import SqliteStore, account_of
+from tollhouse.stores.sqlite import account_of
+from tollhouse.stores.store import Store
 from tollhouse.stores.usage import UsageFilter
-
-Work = Callable[[SqliteStore], Awaitable[Any]]
-
-
-class Stores:
-    """Opens a store of one kind, again and again, on the same data."""
-
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.kind = kind
-        self.folder = folder
-        self.now_s = 0.0
-
-    def open(self) -> SqliteStore:
-        return SqliteStore.open(self.folder / "data", clock_s=lambda: self.now_s)
-
-    def __call__(self, work: Work) -> Any:
-        async def run() -> Any:
-            store = self.open()
-            try:
-                return await work(store)
-            finally:
-                await store.close()
-
-        return asyncio.run(run())
-
-
-@pytest.fixture(params=["sqlite"])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
-    return Stores(request.param, tmp_path)
 
 
 def new_key(workspace_id: str, number: int = 1, **changes: Any) -> NewKey:
@@ -57,7 +28,7 @@ def new_key(workspace_id: str, number: int = 1, **changes: Any) -> NewKey:
 
 
 def test_a_workspace_is_found_by_name_and_by_id(stores: Stores) -> None:
-    async def work(store: SqliteStore) -> None:
+    async def work(store: Store) -> None:
         made = await store.create_workspace("acme", 5)
         assert made.balance_nano_usd == 0
         assert await store.workspace("acme") == made
@@ -71,7 +42,7 @@ def test_a_workspace_is_found_by_name_and_by_id(stores: Stores) -> None:
 
 @pytest.mark.parametrize("name", ["acme", "", "   ", "x" * 201, "a\nb", "\x1b[31m"])
 def test_a_workspace_needs_a_name_of_its_own_that_can_be_shown(stores: Stores, name: str) -> None:
-    async def work(store: SqliteStore) -> None:
+    async def work(store: Store) -> None:
         await store.create_workspace("acme", 5)
         with pytest.raises(FaultError) as caught:
             await store.create_workspace(name, 6)
@@ -82,7 +53,7 @@ def test_a_workspace_needs_a_name_of_its_own_that_can_be_shown(stores: Stores, n
 
 
 def test_a_key_opens_its_workspace_until_it_is_disabled(stores: Stores) -> None:
-    async def work(store: SqliteStore) -> None:
+    async def work(store: Store) -> None:
         workspace = await store.create_workspace("acme", 5)
         key = new_key(workspace.id, expires_at_ms=99)
         await store.add_key(key)
@@ -105,7 +76,7 @@ def test_a_key_opens_its_workspace_until_it_is_disabled(stores: Stores) -> None:
 
 
 def test_a_revoked_key_stays_revoked(stores: Stores) -> None:
-    async def work(store: SqliteStore) -> None:
+    async def work(store: Store) -> None:
         workspace = await store.create_workspace("acme", 5)
         await store.add_key(new_key(workspace.id))
         await store.set_key_state("key_1", "revoked")
@@ -119,7 +90,7 @@ def test_a_revoked_key_stays_revoked(stores: Stores) -> None:
 
 
 def test_keys_are_listed_newest_last_and_by_workspace(stores: Stores) -> None:
-    async def work(store: SqliteStore) -> None:
+    async def work(store: Store) -> None:
         one = await store.create_workspace("one", 5)
         two = await store.create_workspace("two", 5)
         for number, workspace in ((3, one), (1, two), (2, one)):
@@ -133,7 +104,7 @@ def test_keys_are_listed_newest_last_and_by_workspace(stores: Stores) -> None:
 
 
 def test_what_cannot_be_stored_is_refused_in_words(stores: Stores) -> None:
-    async def work(store: SqliteStore) -> None:
+    async def work(store: Store) -> None:
         workspace = await store.create_workspace("acme", 5)
         key = new_key(workspace.id)
         await store.add_key(key)
@@ -161,7 +132,7 @@ def test_what_cannot_be_stored_is_refused_in_words(stores: Stores) -> None:
 
 @pytest.mark.fault(78)
 def test_a_top_up_counts_once_per_reference(stores: Stores) -> None:
-    async def work(store: SqliteStore) -> None:
+    async def work(store: Store) -> None:
         workspace = await store.create_workspace("acme", 5)
         other = await store.create_workspace("other", 5)
         assert await store.top_up(workspace.id, 5_000, "invoice 1", 1) == 5_000
@@ -174,11 +145,11 @@ def test_a_top_up_counts_once_per_reference(stores: Stores) -> None:
         assert await store.balance(other.id) == 0
 
     stores(work)
-    assert_books_balance(stores.folder / "data")
+    stores.assert_balanced()
 
 
 def test_a_call_is_charged_and_recorded_in_one_go(stores: Stores) -> None:
-    async def work(store: SqliteStore) -> None:
+    async def work(store: Store) -> None:
         workspace = await store.create_workspace("acme", 5)
         await store.top_up(workspace.id, 10_000, "r", 1)
         request_id = new_id()
@@ -189,8 +160,8 @@ def test_a_call_is_charged_and_recorded_in_one_go(stores: Stores) -> None:
         assert await store.call("none") is None
 
     stores(work)
-    assert_books_balance(stores.folder / "data")
-    rows = ask(stores.folder / "data", "SELECT line, code, amount, price_version, usage_source FROM transfer")
+    stores.assert_balanced()
+    rows = stores.ask("SELECT line, code, amount, price_version, usage_source FROM transfer")
     assert sorted(rows, key=str) == [
         (0, "model", 1_500, "v1", "provider"),
         (0, "topup", 10_000, "", None),
@@ -199,7 +170,7 @@ def test_a_call_is_charged_and_recorded_in_one_go(stores: Stores) -> None:
 
 
 def test_a_repeated_settlement_changes_nothing(stores: Stores) -> None:
-    async def work(store: SqliteStore) -> None:
+    async def work(store: Store) -> None:
         workspace = await store.create_workspace("acme", 5)
         await store.top_up(workspace.id, 10_000, "r", 1)
         request_id = new_id()
@@ -210,12 +181,12 @@ def test_a_repeated_settlement_changes_nothing(stores: Stores) -> None:
         assert await store.balance(workspace.id) == 8_500
 
     stores(work)
-    assert_books_balance(stores.folder / "data")
+    stores.assert_balanced()
 
 
 @pytest.mark.parametrize("with_hold", [False, True])
 def test_a_call_without_a_charge_leaves_only_its_record(stores: Stores, with_hold: bool) -> None:
-    async def work(store: SqliteStore) -> None:
+    async def work(store: Store) -> None:
         workspace = await store.create_workspace("acme", 5)
         request_id = new_id()
         refused = record(request_id, status="refused", error_code="invalid_request", model=None, provider=None)
@@ -225,13 +196,13 @@ def test_a_call_without_a_charge_leaves_only_its_record(stores: Stores, with_hol
         assert await store.balance(workspace.id) == 0
 
     stores(work)
-    assert ask(stores.folder / "data", "SELECT COUNT(*) FROM transfer") == [(0,)]
+    assert stores.ask("SELECT COUNT(*) FROM transfer") == [(0,)]
 
 
 def test_usage_adds_up_by_what_was_asked(stores: Stores) -> None:
     day_ms = 86_400_000
 
-    async def work(store: SqliteStore) -> None:
+    async def work(store: Store) -> None:
         workspace = await store.create_workspace("acme", 5)
         await store.add_key(new_key(workspace.id))
         for number, model in enumerate(("a", "b", "a")):
@@ -272,8 +243,27 @@ def test_usage_adds_up_by_what_was_asked(stores: Stores) -> None:
     stores(work)
 
 
+def test_old_records_go_in_batches_while_charges_and_sums_stay(stores: Stores) -> None:
+    async def work(store: Store) -> None:
+        workspace = await store.create_workspace("acme", 5)
+        ids = [new_id() for _ in range(5)]
+        for number, request_id in enumerate(ids):
+            kept = record(request_id, workspace_id=workspace.id, started_at_ms=number * 1_000)
+            await settle(store, hold(request_id, workspace.id), lines(10, 3), kept)
+        before = await store.charges(ids[0])
+        assert [amount for _, amount in before] == [10, 3]
+        assert await store.delete_calls(3_000, 2) == 2
+        assert [await store.call(one) is None for one in ids] == [True, True, False, False, False]
+        assert await store.delete_calls(3_000, 2) == 1
+        assert await store.delete_calls(3_000, 2) == 0
+        assert await store.charges(ids[0]) == before
+        assert (await store.usage(UsageFilter(), ()))[0].calls == 5
+
+    stores(work)
+
+
 def test_everything_is_there_after_a_restart(stores: Stores) -> None:
-    async def before(store: SqliteStore) -> str:
+    async def before(store: Store) -> str:
         workspace = await store.create_workspace("acme", 5)
         await store.top_up(workspace.id, 100, "r", 1)
         await store.add_key(new_key(workspace.id))
@@ -281,7 +271,7 @@ def test_everything_is_there_after_a_restart(stores: Stores) -> None:
 
     workspace_id = stores(before)
 
-    async def after(store: SqliteStore) -> None:
+    async def after(store: Store) -> None:
         assert store.applied_migrations == ()
         assert await store.balance(workspace_id) == 100
         assert await store.principal(new_key(workspace_id).digest) is not None
@@ -291,7 +281,7 @@ def test_everything_is_there_after_a_restart(stores: Stores) -> None:
 
 def test_a_closed_store_refuses(stores: Stores) -> None:
     async def work() -> None:
-        store = stores.open()
+        store = await stores.open()
         await store.close()
         for refused in (
             store.create_workspace("acme", 5),

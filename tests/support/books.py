@@ -13,6 +13,7 @@ from tollhouse.money.lease import Hold, Part
 from tollhouse.money.settlement import Spending, postings
 from tollhouse.money.store import ChargeLine
 from tollhouse.observe.record import Attempt, CallRecord
+from tollhouse.relay.settling import CallStore
 from tollhouse.stores.sqlite import SqliteStore, account_of
 
 
@@ -59,7 +60,7 @@ def hold(request_id: str, workspace_id: str, amount: int = 1_000) -> Hold:
     return Hold(request_id=request_id, parts=(part,), price_version="v1")
 
 
-async def settle(store: SqliteStore, held: Hold | None, charged: tuple[ChargeLine, ...], kept: CallRecord) -> None:
+async def settle(store: CallStore, held: Hold | None, charged: tuple[ChargeLine, ...], kept: CallRecord) -> None:
     """Commit the charge of a call together with its record."""
     spending = Spending(charged if held else (), kept.prompt_tokens + kept.completion_tokens)
     transfers = postings(held, spending, kept.finished_at_ms, kept.usage_source) if held else ()

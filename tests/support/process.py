@@ -87,6 +87,7 @@ class GatewayProcess:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.output += line
-            if "VoltageGPU" in self.output and line.strip().startswith("-H"):
+            calls_shown = "VoltageGPU" in self.output and line.strip().startswith("-H")
+            if calls_shown or line.startswith("Make a key with"):
                 self._told.set()
         self._told.set()

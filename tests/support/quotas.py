@@ -7,7 +7,7 @@ from tollhouse.accounts.principal import Limit
 from tollhouse.accounts.quotas import Change, LimitStanding, LimitWish
 from tollhouse.accounts.store import NewKey
 from tollhouse.money.store import Ask, Lease, Opening, Transfer
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 NOON_MS = 1_795_262_400_000
 """2026-11-21 12:00 UTC."""
@@ -21,7 +21,7 @@ def change(at_ms: int = NOON_MS, note: str = "") -> Change:
     return Change(at_ms=at_ms, actor="tests", note=note)
 
 
-async def workspace_with_key(store: SqliteStore, usd: int = 10, **more: Any) -> tuple[str, str]:
+async def workspace_with_key(store: Store, usd: int = 10, **more: Any) -> tuple[str, str]:
     """The ids of a workspace with so much credit and of its key, whose digest is DIGEST."""
     workspace = await store.create_workspace("acme", NOON_MS)
     if usd:
@@ -41,7 +41,7 @@ def figures(standing: LimitStanding | None) -> tuple[int, int, int] | None:
     return None if standing is None else (standing.quota, standing.used, standing.remaining)
 
 
-async def lease(store: SqliteStore, limit: Limit, amount: int, now_ms: int = NOON_MS) -> Lease:
+async def lease(store: Store, limit: Limit, amount: int, now_ms: int = NOON_MS) -> Lease:
     """So much of a limit's present period, as a process gets it; the account is opened by it."""
     account, source = limit_account(limit, now_ms), f"limits-source:{limit.unit}"
     period = account.rpartition(":")[2]
@@ -51,7 +51,7 @@ async def lease(store: SqliteStore, limit: Limit, amount: int, now_ms: int = NOO
     return answer[0]
 
 
-async def spend(store: SqliteStore, limit: Limit, amount: int, record: Any, now_ms: int = NOON_MS) -> None:
+async def spend(store: Store, limit: Limit, amount: int, record: Any, now_ms: int = NOON_MS) -> None:
     """Take so much out of a limit in one call."""
     granted = await lease(store, limit, amount, now_ms)
     transfer = Transfer(

@@ -135,7 +135,7 @@ class QuotaStore(Protocol):
         not exist. From one plan to another with the same period, what was used stays used."""
         ...
 
-    async def sync_plans(self, plans: Sequence[Plan], change: Change) -> tuple[Plan, ...]:
+    async def sync_plans(self, listed: Sequence[Plan], change: Change) -> tuple[Plan, ...]:
         """Take over the catalogue's plans, those in use as well; returns plans in use that are not among them."""
         ...
 

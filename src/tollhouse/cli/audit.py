@@ -10,7 +10,7 @@ from tollhouse.cli.books import add_folder_options, add_json_option, found_works
 from tollhouse.cli.changes import found_key
 from tollhouse.cli.commands import Commands
 from tollhouse.cli.output import moment, print_json, print_table, print_text
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 
 def add_audit(commands: Commands) -> None:
@@ -43,7 +43,7 @@ def _plans(args: argparse.Namespace) -> int:
 
 
 def _audit(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> list[AuditRow]:
+    async def work(store: Store) -> list[AuditRow]:
         subjects: list[str] = []
         if args.workspace is not None:
             subjects.append((await found_workspace(store, args.workspace)).id)

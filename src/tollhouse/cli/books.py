@@ -1,4 +1,4 @@
-"""Access to the books of a data folder for one command, whether a gateway is running on it or not."""
+"""Access to the books that the settings name, for one command, whether a gateway is running on them or not."""
 
 import argparse
 import asyncio
@@ -10,8 +10,9 @@ from typing import Protocol, TypeVar
 
 from tollhouse.accounts.store import Workspace
 from tollhouse.ir.fault import invalid_request
+from tollhouse.server import open_store
 from tollhouse.settings import Settings, load_settings
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     return load_settings(args.config, overrides, os.environ)
 
 
-def with_books(args: argparse.Namespace, work: Callable[[SqliteStore], Awaitable[T]], *, create: bool = False) -> T:
+def with_books(args: argparse.Namespace, work: Callable[[Store], Awaitable[T]], *, create: bool = False) -> T:
     """Open the books, run `work`, close them. A missing folder is made only by `create`.
 
     Raises FaultError and SettingsError.
@@ -53,7 +54,7 @@ def with_books(args: argparse.Namespace, work: Callable[[SqliteStore], Awaitable
     settings = settings_of(args)
 
     async def run() -> T:
-        store = SqliteStore.open(settings.data_dir, create=create)
+        store = await open_store(settings, create=create)
         try:
             return await work(store)
         finally:
@@ -62,7 +63,7 @@ def with_books(args: argparse.Namespace, work: Callable[[SqliteStore], Awaitable
     return asyncio.run(run())
 
 
-async def found_workspace(store: SqliteStore, name: str) -> Workspace:
+async def found_workspace(store: Store, name: str) -> Workspace:
     """By name or id. Raises FaultError (invalid_request) when there is none."""
     workspace = await store.workspace(name)
     if workspace is None:

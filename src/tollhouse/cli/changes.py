@@ -10,7 +10,7 @@ from tollhouse.cli.books import now_ms
 from tollhouse.cli.output import moment, money, print_table, print_text
 from tollhouse.ir.fault import invalid_request
 from tollhouse.money.amount import usd_text
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 NONE = "none"
 
@@ -25,7 +25,7 @@ def change_of(args: argparse.Namespace) -> Change:
     return Change(at_ms=now_ms(), actor=f"cli:{os.environ.get('USER') or os.getuid()}", note=args.note)
 
 
-async def found_key(store: SqliteStore, name: str) -> KeyRow:
+async def found_key(store: Store, name: str) -> KeyRow:
     """By id or hint. Raises FaultError (invalid_request) when there is none."""
     row = await store.key(name)
     if row is None:

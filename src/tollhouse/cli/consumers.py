@@ -9,7 +9,7 @@ from tollhouse.cli.commands import Amount, Commands, allowance
 from tollhouse.cli.output import money, print_json, print_table, print_text
 from tollhouse.ir.fault import invalid_request
 from tollhouse.money.amount import usd_text
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 
 def add_consumers(commands: Commands) -> None:
@@ -43,7 +43,7 @@ def add_consumers(commands: Commands) -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> list[Consumer]:
+    async def work(store: Store) -> list[Consumer]:
         workspace_id = None if args.workspace is None else (await found_workspace(store, args.workspace)).id
         return await store.quotas.consumers(workspace_id)
 
@@ -69,7 +69,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> ConsumerStanding:
+    async def work(store: Store) -> ConsumerStanding:
         row = await found_key(store, args.key)
         return await _standing(store, row.id, row.hint)
 
@@ -77,7 +77,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _set(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> ConsumerStanding:
+    async def work(store: Store) -> ConsumerStanding:
         row, change = await found_key(store, args.key), change_of(args)
         known = await store.quotas.consumer(row.id)
         username = args.username if args.username is not None else known and known.username
@@ -93,7 +93,7 @@ def _set(args: argparse.Namespace) -> int:
 
 
 def _reset(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> ConsumerStanding:
+    async def work(store: Store) -> ConsumerStanding:
         row = await found_key(store, args.key)
         consumer = await store.quotas.consumer(row.id)
         if consumer is not None and consumer.quota_nano_usd is None:
@@ -109,7 +109,7 @@ def _reset(args: argparse.Namespace) -> int:
 
 
 def _remove(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> str:
+    async def work(store: Store) -> str:
         row = await found_key(store, args.key)
         if not await store.quotas.remove_consumer(row.id, change_of(args)):
             raise _none(row.hint)
@@ -123,7 +123,7 @@ def _remove(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _standing(store: SqliteStore, key_id: str, hint: str) -> ConsumerStanding:
+async def _standing(store: Store, key_id: str, hint: str) -> ConsumerStanding:
     standing = await store.quotas.consumer_standing(key_id)
     if standing is None:
         raise _none(hint)

@@ -11,7 +11,7 @@ from tollhouse.cli.output import money, print_json, print_text
 from tollhouse.ir.fault import FaultError
 from tollhouse.money.amount import usd_text
 from tollhouse.stores.account_rows import account_of
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 _ASK_TIMES = 5
 _ASK_AGAIN_S = 0.1
@@ -44,7 +44,7 @@ def add_credits(commands: Commands) -> None:
 def _add(args: argparse.Namespace) -> int:
     reference = args.reference or f"cli-{secrets.token_hex(8)}"
 
-    async def work(store: SqliteStore) -> tuple[str, int]:
+    async def work(store: Store) -> tuple[str, int]:
         workspace = await found_workspace(store, args.workspace)
         return workspace.name, await store.top_up(workspace.id, args.amount, reference, now_ms())
 
@@ -68,7 +68,7 @@ def _add(args: argparse.Namespace) -> int:
 def _refund(args: argparse.Namespace) -> int:
     reference = args.reference or f"cli-{secrets.token_hex(8)}"
 
-    async def work(store: SqliteStore) -> tuple[str, int]:
+    async def work(store: Store) -> tuple[str, int]:
         workspace = await found_workspace(store, args.workspace)
         return workspace.name, await _refunded(store, workspace.id, args, reference)
 
@@ -88,7 +88,7 @@ def _refund(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _refunded(store: SqliteStore, workspace_id: str, args: argparse.Namespace, reference: str) -> int:
+async def _refunded(store: Store, workspace_id: str, args: argparse.Namespace, reference: str) -> int:
     """The balance after the refund. Running gateways have some of the credit leased: they are asked to give back what
     they do not need, which takes them a moment."""
     for _ in range(_ASK_TIMES):

@@ -18,7 +18,7 @@ from tollhouse.cli.changes import (
 )
 from tollhouse.cli.commands import Amount, Commands, allowance
 from tollhouse.cli.output import print_error, print_json, print_text
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 PERIODS: Mapping[str, Period] = {"daily": "day", "monthly": "month", "total": "total"}
 _HELP = {
@@ -69,7 +69,7 @@ def limit_wishes(args: argparse.Namespace, key_id: str) -> list[LimitWish]:
 
 
 def _limit(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> tuple[KeyRow, list[LimitStanding]]:
+    async def work(store: Store) -> tuple[KeyRow, list[LimitStanding]]:
         row = await found_key(store, args.key)
         for wish in limit_wishes(args, row.id):
             await store.quotas.set_limit(wish, change_of(args))
@@ -87,7 +87,7 @@ def _limit(args: argparse.Namespace) -> int:
 
 
 def _reset(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> LimitStanding:
+    async def work(store: Store) -> LimitStanding:
         row = await found_key(store, args.key)
         return await store.quotas.reset_limit(row.id, "key_limit", PERIODS[args.period], change_of(args))
 
@@ -104,7 +104,7 @@ def _allow(args: argparse.Namespace) -> int:
         return _say_which()
     models = None if args.all else tuple(dict.fromkeys(args.models))
 
-    async def work(store: SqliteStore) -> KeyRow:
+    async def work(store: Store) -> KeyRow:
         row = await found_key(store, args.key)
         await store.quotas.allow_models(row.id, models, change_of(args))
         return row
@@ -123,7 +123,7 @@ def _say_which() -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> tuple[KeyRow, LimitStanding | None]:
+    async def work(store: Store) -> tuple[KeyRow, LimitStanding | None]:
         row = await found_key(store, args.key)
         plan = None if args.plan == NONE else args.plan
         return row, await store.quotas.set_plan(row.id, plan, change_of(args))

@@ -21,7 +21,7 @@ from tollhouse.cli.moments import parse_moment
 from tollhouse.cli.output import moment, money, print_error, print_json, print_table, print_text
 from tollhouse.ir.fault import FaultError, FaultKind
 from tollhouse.money.amount import usd_text
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 _STATES = {"disable": "disabled", "enable": "active", "revoke": "revoked"}
 _HELP = {
@@ -75,7 +75,7 @@ def _create(args: argparse.Namespace) -> int:
     key = keys.new_key(secrets.token_bytes(keys.RANDOM_BYTES), settings_of(args).key_prefix)
     key_id = f"key_{secrets.token_hex(8)}"
 
-    async def work(store: SqliteStore) -> Workspace:
+    async def work(store: Store) -> Workspace:
         workspace = await _workspace(store, args.workspace, at_ms)
         new = NewKey(
             id=key_id,
@@ -120,7 +120,7 @@ def _create(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _restrict(store: SqliteStore, key_id: str, args: argparse.Namespace) -> None:
+async def _restrict(store: Store, key_id: str, args: argparse.Namespace) -> None:
     change = change_of(args)
     for wish in limit_wishes(args, key_id):
         await store.quotas.set_limit(wish, change)
@@ -128,7 +128,7 @@ async def _restrict(store: SqliteStore, key_id: str, args: argparse.Namespace) -
         await store.quotas.allow_models(key_id, tuple(dict.fromkeys(args.allow)), change)
 
 
-async def _workspace(store: SqliteStore, name: str, at_ms: int) -> Workspace:
+async def _workspace(store: Store, name: str, at_ms: int) -> Workspace:
     found = await store.workspace(name)
     if found is not None:
         return found
@@ -143,7 +143,7 @@ async def _workspace(store: SqliteStore, name: str, at_ms: int) -> Workspace:
 
 
 def _list(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> list[KeyRow]:
+    async def work(store: Store) -> list[KeyRow]:
         if args.workspace is None:
             return await store.keys(None)
         return await store.keys((await found_workspace(store, args.workspace)).id)

@@ -6,7 +6,7 @@ from tollhouse.cli.books import add_folder_options, add_json_option, with_books
 from tollhouse.cli.commands import Commands
 from tollhouse.cli.output import print_json, print_text
 from tollhouse.stores.migrate import shipped
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 
 def add_migrate(commands: Commands) -> None:
@@ -18,7 +18,7 @@ def add_migrate(commands: Commands) -> None:
 
 
 def _migrate(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> tuple[str, ...]:
+    async def work(store: Store) -> tuple[str, ...]:
         return store.applied_migrations
 
     applied = with_books(args, work, create=True)

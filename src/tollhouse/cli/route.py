@@ -17,7 +17,7 @@ from tollhouse.ir.fault import invalid_request
 from tollhouse.relay.rules_in_force import configured_rules
 from tollhouse.routing.gaps import gaps
 from tollhouse.routing.store import Activation, StoredRules
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 _CONFIGURATION = "configuration"
 
@@ -104,7 +104,7 @@ def _set(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> tuple[list[StoredRules], Activation | None]:
+    async def work(store: Store) -> tuple[list[StoredRules], Activation | None]:
         return await store.rules.versions(), await store.rules.activation()
 
     versions, newest = with_books(args, work)
@@ -133,7 +133,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> tuple[int | None, StoredRules | None]:
+    async def work(store: Store) -> tuple[int | None, StoredRules | None]:
         newest = await store.rules.activation()
         version = args.version if args.version is not None or newest is None else newest.version
         return version, None if version is None else await store.rules.version(version)

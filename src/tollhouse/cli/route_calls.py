@@ -5,7 +5,7 @@ import argparse
 from tollhouse.cli.books import add_folder_options, add_json_option, found_workspace, now_ms, with_books
 from tollhouse.cli.moments import parse_moment
 from tollhouse.stores.past_calls import PastCall
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 from tollhouse.stores.usage import UsageFilter
 
 _MOST_CALLS = 100_000
@@ -29,7 +29,7 @@ def add_call_options(parser: argparse.ArgumentParser) -> None:
 def past_calls(args: argparse.Namespace) -> list[PastCall]:
     """The calls that the options choose, newest first. Raises FaultError and SettingsError."""
 
-    async def work(store: SqliteStore) -> list[PastCall]:
+    async def work(store: Store) -> list[PastCall]:
         workspace_id = None
         if args.workspace is not None:
             workspace_id = (await found_workspace(store, args.workspace)).id

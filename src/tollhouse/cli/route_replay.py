@@ -22,7 +22,7 @@ from tollhouse.relay.rules_in_force import configured_rules, stored_rules
 from tollhouse.routing.replay import Outside, Replayed, replay
 from tollhouse.routing.rules import RuleSet
 from tollhouse.stores.past_calls import PastCall
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 _LIMITS = (
     "Records have counts of tokens and models, not prompts.",
@@ -84,7 +84,7 @@ def _keywords(args: argparse.Namespace) -> Mapping[str, frozenset[str]]:
     """The keywords, in small letters, of every version that may have routed a call."""
     settings = settings_of(args)
 
-    async def work(store: SqliteStore) -> Mapping[str, frozenset[str]]:
+    async def work(store: Store) -> Mapping[str, frozenset[str]]:
         known = [stored_rules(stored) for stored in await store.rules.versions()]
         known.append(configured_rules(settings.routing_rules, demo=settings.demo))
         return {

@@ -10,7 +10,7 @@ from tollhouse.relay.rules_in_force import configured_rules, stored_rules
 from tollhouse.routing.rules import BrokenRules, Rules, RuleSet
 from tollhouse.routing.rules_document import read_rules
 from tollhouse.stores.database import FILE_NAME
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 
 def read_text(path: Path) -> str:
@@ -49,7 +49,7 @@ def _in_force(args: argparse.Namespace) -> Rules:
     if not (settings.data_dir / FILE_NAME).exists():
         return configured
 
-    async def work(store: SqliteStore) -> Rules:
+    async def work(store: Store) -> Rules:
         newest = await store.rules.activation()
         if newest is None or newest.version is None:
             return configured

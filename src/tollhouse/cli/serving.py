@@ -13,7 +13,6 @@ from tollhouse.cli.output import print_text
 from tollhouse.settings import Settings
 from tollhouse.simulator import serve as simulator
 from tollhouse.stores.demo import ensure_demo
-from tollhouse.stores.sqlite import SqliteStore
 
 
 def add_serving(commands: Commands) -> None:
@@ -52,7 +51,7 @@ def _serve(args: argparse.Namespace) -> int:
 
 async def _demo_key(settings: Settings) -> str | None:
     """Opens the books before any port is taken, so that a folder that cannot be used is told at once."""
-    store = SqliteStore.open(settings.data_dir)
+    store = await server.open_store(settings)
     try:
         return await ensure_demo(store, settings.data_dir, settings.key_prefix, now_ms()) if settings.demo else None
     finally:

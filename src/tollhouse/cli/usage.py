@@ -12,7 +12,7 @@ from tollhouse.cli.commands import Commands, usage_error_of
 from tollhouse.cli.moments import parse_moment
 from tollhouse.cli.output import money, print_json, print_table, print_text
 from tollhouse.money.amount import usd_text
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 from tollhouse.stores.usage import DIMENSIONS, UsageFilter, UsageRow
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
@@ -65,7 +65,7 @@ def _usage(args: argparse.Namespace) -> int:
     except ValueError as error:
         return usage_error_of("--since/--until", error)
 
-    async def work(store: SqliteStore) -> list[UsageRow]:
+    async def work(store: Store) -> list[UsageRow]:
         workspace_id = None
         if args.workspace is not None:
             workspace_id = (await found_workspace(store, args.workspace)).id

@@ -10,7 +10,7 @@ from tollhouse.cli.changes import NONE, add_note_option, change_of, print_standi
 from tollhouse.cli.commands import Commands
 from tollhouse.cli.output import moment, money, print_json, print_table, print_text
 from tollhouse.money.amount import usd_text
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 
 def add_workspaces(commands: Commands) -> None:
@@ -75,7 +75,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _lock(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> Workspace:
+    async def work(store: Store) -> Workspace:
         found = await found_workspace(store, args.workspace)
         return await store.quotas.lock_workspace(found.id, locked=args.locked, change=change_of(args))
 
@@ -85,7 +85,7 @@ def _lock(args: argparse.Namespace) -> int:
 
 
 def _invoicing(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> Workspace:
+    async def work(store: Store) -> Workspace:
         found = await found_workspace(store, args.workspace)
         on = args.state == "on"
         return await store.quotas.invoice_workspace(found.id, invoicing=on, change=change_of(args))
@@ -96,7 +96,7 @@ def _invoicing(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    async def work(store: SqliteStore) -> tuple[Workspace, LimitStanding | None]:
+    async def work(store: Store) -> tuple[Workspace, LimitStanding | None]:
         found = await found_workspace(store, args.workspace)
         plan = None if args.plan == NONE else args.plan
         return found, await store.quotas.set_plan(found.id, plan, change_of(args))

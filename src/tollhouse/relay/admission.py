@@ -8,19 +8,21 @@ import msgspec
 from tollhouse.accounts import keys
 from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import AccountStore
-from tollhouse.catalog.entries import Catalog, Deployment, Resolved
-from tollhouse.ir.fault import Fault, FaultError, FaultKind, invalid_request
+from tollhouse.catalog.entries import Catalog, Resolved
+from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.request import ChatRequest
 from tollhouse.money.lease import Hold
-from tollhouse.money.pricing import is_tool, unpriced_feature
 from tollhouse.relay.budget import Budget
 from tollhouse.relay.call import Call
-from tollhouse.relay.choosing import Chooser, Chosen
+from tollhouse.relay.candidates import Candidates, Wanted, find_candidates
+from tollhouse.relay.choosing import Chooser
+from tollhouse.routing.asked import take_asked
 from tollhouse.routing.auto import Decision
 from tollhouse.wire.format import Scan, WireFormat
 
 _CACHED_KEYS = 10_000
 _CACHED_S = 1.0
+UNVERIFIED_S = 30.0
 _NAME_CHARS = 100
 
 _BAD_KEY = Fault(
@@ -32,6 +34,9 @@ _BAD_KEY = Fault(
 
 class Authenticator:
     """Looks keys up, remembering each good answer for a second: so long may a revoked key live on elsewhere.
+
+    While the books cannot be read, a key that was good up to UNVERIFIED_S ago is still taken: that much is a lease
+    valid at most, and without a valid lease nothing that costs money is forwarded.
 
     Unknown, disabled, revoked and expired keys are refused in the same words, so that none can be told from another.
     """
@@ -51,7 +56,7 @@ class Authenticator:
         if known is not None and known[0] > self._clock_s():
             principal = known[1]
         else:
-            principal = await self._look_up(key)
+            principal = await self._look_up(key, known)
         if principal.expires_at_ms is not None and principal.expires_at_ms <= self._now_ms():
             raise FaultError(_BAD_KEY)
         if principal.locked:
@@ -69,9 +74,14 @@ class Authenticator:
         self._known.clear()
         self._changes += 1
 
-    async def _look_up(self, key: str) -> Principal:
+    async def _look_up(self, key: str, known: tuple[float, Principal] | None) -> Principal:
         changes = self._changes
-        principal = await self._store.principal(keys.digest(key))
+        try:
+            principal = await self._store.principal(keys.digest(key))
+        except FaultError:
+            if known is None or known[0] + UNVERIFIED_S <= self._clock_s():
+                raise
+            return known[1]
         if principal is None:
             self._known.pop(key, None)
             raise FaultError(_BAD_KEY)
@@ -85,15 +95,15 @@ class Authenticator:
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that may be forwarded. Whoever has it ends its hold."""
+    """A call that may be forwarded. Whoever has it ends its hold. `resolved` is the model that answers: the one that
+    was asked for, until another of the candidates has done so."""
 
     call: Call
     principal: Principal
     format: WireFormat
     scan: Scan
     resolved: Resolved
-    deployments: tuple[Deployment, ...]
-    """Who may be asked."""
+    candidates: Candidates
     hold: Hold
     decision: Decision | None = None
     """Why it is this model, where rules chose it."""
@@ -106,37 +116,6 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     def output_limit(self) -> int | None:
         """The limit on the answer's tokens that is sent, None without one."""
         return self.injected_limit or self.scan.peek.output_limit
-
-
-def paid_features(scan: Scan, *, native: bool) -> tuple[tuple[str, str], ...]:
-    """The (field, price name) pairs of what a call pays extra for. `native`: the provider speaks the caller's format;
-    only then does it get the tools of its own that were asked for, for no other format can say them."""
-    return scan.peek.paid if native else tuple(each for each in scan.peek.paid if not is_tool(each[1]))
-
-
-def _deployments(resolved: Resolved, scan: Scan, wire_format: WireFormat) -> tuple[Deployment, ...]:
-    """The deployments that get nothing without a price. Raises FaultError (invalid_request) when there is none.
-
-    Some programs offer a provider's own tool in every call, so one without a price is no reason to refuse where a
-    translation leaves it out, which is a loss like any other.
-    """
-    model = resolved.model
-    if model.unpriced_allowed:
-        return model.deployments
-    unpriced = unpriced_feature(model.price, scan.peek.paid)
-    if unpriced is None:
-        return model.deployments
-    translated = tuple(one for one in model.deployments if one.provider.format != wire_format.name)
-    if translated:
-        unpriced = unpriced_feature(model.price, paid_features(scan, native=False))
-        if unpriced is None:
-            return translated
-    field, name = unpriced
-    raise invalid_request(
-        f"`{field}` asks for {name[:_NAME_CHARS]!r}, which has no price for the model {resolved.slug}. "
-        "Leave it out, or have the operator add its price to the catalogue.",
-        field,
-    )
 
 
 class Admission:
@@ -159,34 +138,35 @@ class Admission:
         key_limit, books_unavailable."""
         call.voice.validate(call.body)
         wire_format = self._formats[call.voice.format_name]
-        scan = wire_format.scan(call.body)
-        chosen: Chosen | None = None
-        if scan.peek.model == call.voice.auto_model:
+        scan, asked = take_asked(wire_format.scan(call.body))
+        name, chosen = scan.peek.model, None
+        if name == call.voice.auto_model:
             chosen = await self._chooser.choose(wire_format, scan)
-            resolved = chosen.narrowed(self.resolve(chosen.decision.model, principal))
-        else:
-            resolved = self.resolve(scan.peek.model, principal)
-        model = resolved.model
-        deployments = _deployments(resolved, scan, wire_format)
-        native = any(deployment.provider.format == wire_format.name for deployment in deployments)
-        priced = msgspec.structs.replace(scan.peek, paid=paid_features(scan, native=native))
-        priced_scan = msgspec.structs.replace(scan, peek=priced)
-        terms = await self._budget.hold(call.request_id, principal, model, priced_scan, call.body)
+            name = chosen.decision.model
+
+        def find(name: str, param: str = "models") -> Resolved:
+            resolved = self.resolve(name, principal, param)
+            return resolved if chosen is None else chosen.narrowed(resolved)
+
+        resolved = find(name, "model")
+        candidates = find_candidates(resolved, asked, Wanted(scan, wire_format.name, find))
+        terms = await self._budget.hold(call.request_id, principal, candidates, candidates.priced(scan), call.body)
         return Admitted(
             call=call,
             principal=principal,
             format=wire_format,
             scan=scan,
             resolved=resolved,
-            deployments=deployments,
+            candidates=candidates,
             hold=terms.hold,
             decision=chosen.decision if chosen else None,
             request=chosen.request if chosen else None,
             injected_limit=terms.injected_limit,
         )
 
-    def resolve(self, name: str, principal: Principal) -> Resolved:
-        """The model of this name, if the key may use it. Raises FaultError (unknown_model, model_not_allowed)."""
+    def resolve(self, name: str, principal: Principal, param: str = "model") -> Resolved:
+        """The model of this name, if the key may use it; `param` is the field that named it. Raises FaultError
+        (unknown_model, model_not_allowed)."""
         resolved = self._catalog().resolve(name)
         if resolved is None:
             raise FaultError(
@@ -195,7 +175,7 @@ class Admission:
                     source="client",
                     message=f"The model {name[:200]!r} cannot be called here: it is not in the catalogue, or no "
                     "provider that serves it is set up. The list of models says which can be called.",
-                    param="model",
+                    param=param,
                 )
             )
         allowed = principal.allowed_models
@@ -205,7 +185,7 @@ class Admission:
                     kind=FaultKind.MODEL_NOT_ALLOWED,
                     source="policy",
                     message=f"This key may not use the model {resolved.slug}. Use another model or another key.",
-                    param="model",
+                    param=param,
                 )
             )
         return resolved

@@ -25,8 +25,11 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     providers: tuple[str, ...] | None
 
     def narrowed(self, resolved: Resolved) -> Resolved:
-        """The model with no other deployments than those of allowed providers."""
+        """The model with no other deployments than those of allowed providers. Raises FaultError (smart_routing) where
+        none is left."""
         allowed = allowed_deployments(resolved.model, self.providers)
+        if not allowed:
+            raise _forbidden(self.decision, resolved.slug)
         if len(allowed) == len(resolved.model.deployments):
             return resolved
         return msgspec.structs.replace(resolved, model=msgspec.structs.replace(resolved.model, deployments=allowed))
@@ -96,15 +99,7 @@ def check_target(rules: RuleSet, decision: Decision, catalog: Catalog) -> None:
             )
         )
     if not allowed_deployments(resolved.model, rules.providers):
-        raise FaultError(
-            Fault(
-                kind=FaultKind.SMART_ROUTING,
-                source="policy",
-                message=f"{chosen}, but the rules allow none of its providers, so the call was not forwarded. Name a "
-                "model yourself, or have the operator correct the rules.",
-                param="model",
-            )
-        )
+        raise _forbidden(decision, resolved.slug)
 
 
 def allowed_deployments(model: Model, providers: tuple[str, ...] | None) -> tuple[Deployment, ...]:
@@ -112,6 +107,19 @@ def allowed_deployments(model: Model, providers: tuple[str, ...] | None) -> tupl
     if providers is None:
         return model.deployments
     return tuple(one for one in model.deployments if one.provider.id in providers)
+
+
+def _forbidden(decision: Decision, slug: str) -> FaultError:
+    return FaultError(
+        Fault(
+            kind=FaultKind.SMART_ROUTING,
+            source="policy",
+            message=f"The routing rules (version {decision.rules_version}, rule {decision.rule_id}) allow none of the "
+            f"providers of the model {slug}, so the call was not forwarded. Name a model yourself, or have the "
+            "operator correct the rules.",
+            param="model",
+        )
+    )
 
 
 def _read_and_decide(

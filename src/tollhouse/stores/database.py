@@ -9,6 +9,7 @@ from typing import Protocol
 
 import apsw
 
+from tollhouse.ir.fault import FaultError
 from tollhouse.stores.health import Health, books_unavailable
 
 FILE_NAME = "tollhouse.db"
@@ -63,22 +64,34 @@ class Connection(Protocol):
         ...
 
 
+def make_folder(data_dir: Path) -> None:
+    """Make the folder (mode 0700) where it is missing. Raises FaultError (books_unavailable)."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(data_dir, error) from error
+
+
 def prepare_folder(data_dir: Path) -> Path:
-    """Make the folder (mode 0700) and an empty database file (mode 0600) where they are missing; returns the file.
+    """Make the folder and an empty database file (mode 0600) where they are missing; returns the file.
 
     The files that SQLite puts beside it inherit its mode. Raises FaultError (books_unavailable).
     """
     path = data_dir / FILE_NAME
+    make_folder(data_dir)
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:
-        raise books_unavailable(
-            f"the data folder {data_dir} cannot be written to ({error.strerror}); "
-            "give the gateway's user write permission or choose another with --data-dir"
-        ) from error
+        raise _unwritable(data_dir, error) from error
     return path
+
+
+def _unwritable(data_dir: Path, error: OSError) -> FaultError:
+    return books_unavailable(
+        f"the data folder {data_dir} cannot be written to ({error.strerror}); "
+        "give the gateway's user write permission or choose another with --data-dir"
+    )
 
 
 def _open(path: Path, flags: int, busy_timeout_ms: int) -> Connection:

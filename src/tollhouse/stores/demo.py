@@ -9,8 +9,9 @@ from pathlib import Path
 from tollhouse.accounts import keys
 from tollhouse.accounts.store import NewKey
 from tollhouse.ir.fault import FaultError, FaultKind
+from tollhouse.stores.database import make_folder
 from tollhouse.stores.health import books_unavailable
-from tollhouse.stores.sqlite import SqliteStore
+from tollhouse.stores.store import Store
 
 WORKSPACE = "demo"
 KEY_FILE = "demo-key"
@@ -18,7 +19,7 @@ CREDIT_NANO_USD = 5_000_000_000
 REFERENCE = "demo-credit"
 
 
-async def ensure_demo(store: SqliteStore, data_dir: Path, key_prefix: str, now_ms: int) -> str | None:
+async def ensure_demo(store: Store, data_dir: Path, key_prefix: str, now_ms: int) -> str | None:
     """The demo key while it works, None when it was disabled, revoked or removed, or was never made.
 
     It is made, with a workspace and 5 USD, when there is no workspace yet; a start that was cut off half-way is
@@ -28,6 +29,7 @@ async def ensure_demo(store: SqliteStore, data_dir: Path, key_prefix: str, now_m
     if not path.exists():
         if await store.workspaces():
             return None
+        make_folder(data_dir)
         _keep(path, keys.new_key(secrets.token_bytes(keys.RANDOM_BYTES), key_prefix))
     key = _kept(path)
     if not keys.well_formed(key):
@@ -38,7 +40,7 @@ async def ensure_demo(store: SqliteStore, data_dir: Path, key_prefix: str, now_m
     return key if await store.principal(keys.digest(key)) else None
 
 
-async def _establish(store: SqliteStore, key: str, now_ms: int) -> None:
+async def _establish(store: Store, key: str, now_ms: int) -> None:
     with _already_there():
         await store.create_workspace(WORKSPACE, now_ms)
     workspace = await store.workspace(WORKSPACE)

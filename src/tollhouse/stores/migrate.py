@@ -32,9 +32,9 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
     checksum: str
 
 
-def shipped() -> tuple[Migration, ...]:
-    """The migrations of this release, in order."""
-    folder = resources.files("tollhouse.stores") / "migrations"
+def shipped(dialect: str = "") -> tuple[Migration, ...]:
+    """The migrations of this release, in order: SQLite's, or those in the folder of another dialect."""
+    folder = resources.files("tollhouse.stores") / "migrations" / dialect
     found: list[Migration] = []
     for file in folder.iterdir():
         if file.name.endswith(".sql"):
@@ -58,7 +58,7 @@ def migrate(connection: Connection, migrations: tuple[Migration, ...], now_ms: i
         known = {migration.version: migration for migration in migrations}
         there: set[int] = set()
         for version, checksum in connection.execute("SELECT version, checksum FROM schema_version"):
-            there.add(_verified(version, checksum, known))
+            there.add(verified(version, checksum, known))
         fresh = [migration for migration in migrations if migration.version not in there]
         for migration in fresh:
             connection.execute(migration.sql).fetchall()  # to the last of its statements
@@ -73,7 +73,9 @@ def migrate(connection: Connection, migrations: tuple[Migration, ...], now_ms: i
     return tuple(migration.name for migration in fresh)
 
 
-def _verified(version: object, checksum: object, known: dict[int, Migration]) -> int:
+def verified(version: object, checksum: object, known: dict[int, Migration]) -> int:
+    """The version of a step that was applied. Raises FaultError (books_unavailable) for one that is not among the
+    `known`, or that had another checksum."""
     if not isinstance(version, int) or version not in known:
         raise books_unavailable(
             f"the database has schema version {version}, which this release does not know; "

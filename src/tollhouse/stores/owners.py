@@ -5,6 +5,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from tollhouse.stores.database import make_folder
 from tollhouse.stores.health import books_unavailable
 
 _SUFFIX = ".lock"
@@ -22,6 +23,8 @@ class Owners:
 
     def join(self, owner: str) -> None:
         """Lock the owner's file. Raises FaultError (books_unavailable)."""
+        # With the books elsewhere, this may be the first thing in the data folder.
+        make_folder(self._folder.parent)
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             handle = self._lock_new(self._file(owner))

@@ -9,15 +9,14 @@ from tollhouse.routing.store import Activation, StoredRules
 from tollhouse.stores.audit import note
 from tollhouse.stores.database import Connection, Reader
 from tollhouse.stores.past_calls import PastCall, past_calls_of, past_calls_query
-from tollhouse.stores.settlement import Settlement
+from tollhouse.stores.sqlite_quotas import Changes
 from tollhouse.stores.usage import UsageFilter
-from tollhouse.stores.writer import Writer
 
 MAX_AUTHOR_CHARS = 200
 
-_RULES = "SELECT version, document, author, created_at_ms FROM routing_rules"
+RULES = "SELECT version, document, author, created_at_ms FROM routing_rules"
 _ACTIVATION = "SELECT number, version, author, at_ms, back_to FROM routing_activation"
-_NEWEST = f"{_ACTIVATION} ORDER BY number DESC LIMIT 1"
+NEWEST = f"{_ACTIVATION} ORDER BY number DESC LIMIT 1"
 _NEXT_VERSION = "SELECT COALESCE(MAX(version), 0) + 1 FROM routing_rules"
 _INSERT_RULES = "INSERT INTO routing_rules (version, document, author, created_at_ms) VALUES (?, ?, ?, ?)"
 _INSERT_ACTIVATION = "INSERT INTO routing_activation (number, version, author, at_ms, back_to) VALUES (?, ?, ?, ?, ?)"
@@ -26,7 +25,7 @@ _INSERT_ACTIVATION = "INSERT INTO routing_activation (number, version, author, a
 class SqliteRules:
     """Implements RulesStore: writes go through the store's writer, look-ups take less than a hop to a thread."""
 
-    def __init__(self, writer: Writer[Settlement], look_ups: Reader, scans: Reader) -> None:
+    def __init__(self, writer: Changes, look_ups: Reader, scans: Reader) -> None:
         """Made by SqliteStore."""
         self._writer = writer
         self._look_ups = look_ups
@@ -49,18 +48,18 @@ class SqliteRules:
 
     async def versions(self) -> list[StoredRules]:
         """All, oldest first."""
-        rows = await asyncio.to_thread(self._scans.rows, f"{_RULES} ORDER BY version")
-        return [_rules(row) for row in rows]
+        rows = await asyncio.to_thread(self._scans.rows, f"{RULES} ORDER BY version")
+        return [rules_of(row) for row in rows]
 
     async def version(self, version: int) -> StoredRules | None:
         """One of them."""
-        row = self._look_ups.row(f"{_RULES} WHERE version = ?", (version,))
-        return None if row is None else _rules(row)
+        row = self._look_ups.row(f"{RULES} WHERE version = ?", (version,))
+        return None if row is None else rules_of(row)
 
     async def activation(self) -> Activation | None:
         """The newest."""
-        row = self._look_ups.row(_NEWEST)
-        return None if row is None else _activation(row)
+        row = self._look_ups.row(NEWEST)
+        return None if row is None else activation_of(row)
 
     async def activate(self, version: int | None, author: str, now_ms: int) -> Activation:
         """Put a version in force, or the configuration's rules."""
@@ -83,7 +82,7 @@ class SqliteRules:
         _check_author(author)
 
         def work(connection: Connection) -> Activation:
-            newest = connection.execute(_NEWEST).fetchone()
+            newest = connection.execute(NEWEST).fetchone()
             if newest is None:
                 raise invalid_request("No rules were ever activated here, so there is nothing to go back to.")
             target = _int_or_none(newest[4])
@@ -105,12 +104,12 @@ class SqliteRules:
 
 
 def _activate(connection: Connection, version: int | None, author: str, now_ms: int) -> Activation:
-    newest = connection.execute(_NEWEST).fetchone()
+    newest = connection.execute(NEWEST).fetchone()
     if newest is None:
         return _insert(connection, 1, (version, author, now_ms, None))
     number = _int(newest, 0)
     if _int_or_none(newest[1]) == version:
-        return _activation(newest)
+        return activation_of(newest)
     return _insert(connection, number + 1, (version, author, now_ms, number))
 
 
@@ -127,11 +126,13 @@ def _check_author(author: str) -> None:
         raise invalid_request(f"An author's name has 1 to {MAX_AUTHOR_CHARS} printable characters.", "author")
 
 
-def _rules(row: Sequence[object]) -> StoredRules:
+def rules_of(row: Sequence[object]) -> StoredRules:
+    """A row of RULES."""
     return StoredRules(version=_int(row, 0), document=str(row[1]), author=str(row[2]), created_at_ms=_int(row, 3))
 
 
-def _activation(row: Sequence[object]) -> Activation:
+def activation_of(row: Sequence[object]) -> Activation:
+    """A row of NEWEST."""
     return Activation(number=_int(row, 0), version=_int_or_none(row[1]), author=str(row[2]), at_ms=_int(row, 3))
 
 

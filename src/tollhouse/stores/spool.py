@@ -53,6 +53,7 @@ class FileSpool:
 
     def _clear(self) -> None:
         """The new file is made before the old one goes: a disk that is full, or may not be written to, shows."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         path = self._folder / f"{self._owner}{_SUFFIX}"
         draft = path.with_suffix(".new")
         draft.write_bytes(b"\n" * 4096)

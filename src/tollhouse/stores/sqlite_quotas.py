@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -24,12 +24,18 @@ from tollhouse.stores import consumers, limits, plans, workspace_state
 from tollhouse.stores.account_rows import WORKSPACES, workspace_of
 from tollhouse.stores.audit import audit_query, audit_row, note
 from tollhouse.stores.database import Connection, Reader
-from tollhouse.stores.settlement import Settlement
-from tollhouse.stores.writer import Writer
 
 MAX_ALLOWED_MODELS = 1_000
 
 T = TypeVar("T")
+
+
+class Changes(Protocol):
+    """Who makes changes: a Writer, for one."""
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` inside of one transaction; its result when that is durable. Raises FaultError."""
+        ...
 
 
 class SqliteQuotas:
@@ -37,7 +43,7 @@ class SqliteQuotas:
 
     def __init__(
         self,
-        writer: Writer[Settlement],
+        writer: Changes,
         look_ups: Reader,
         scans: Reader,
         blocked: Callable[[], FaultError | None],
