@@ -13,6 +13,7 @@ from pathlib import Path
 import uvloop
 
 from bench.client import Target
+from bench.decisions import decisions
 from bench.loads import LOADS, WrongAnswerError
 from bench.measure import Cost, cost, median_latency_ms, memory_mb, repeat, until_answered_s
 from bench.processes import cores, free_port, running
@@ -107,6 +108,9 @@ def run(options: Options, folder: Path) -> int:
             _await(surfaces["hpp"].targets["a"])
             proxies += surfaces.values()
         report = uvloop.run(measure(options, proxies, upstream))
+        if options.only != "nginx":
+            _say("routing decisions")
+            report.decisions = decisions()
     report.start_s = start_s
     if options.only != "nginx":
         _say("settlements")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from bench.decisions import Decided
 from bench.loads import LOADS
 from bench.measure import Cost
 
@@ -18,6 +19,7 @@ ADDED_LATENCY_MS = 2.0
 IDLE_MB = 100.0
 GROWTH_MB = 20.0
 START_S = 1.5
+DECISION_KB, DECISION_US = 4, 300.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Report:
     after_mb: float | None = None
     memory_calls: int = 0
     start_s: float | None = None
+    decisions: list[Decided] = field(default_factory=list[Decided])
     settlements: dict[str, float | None] = field(default_factory=dict[str, float | None])
 
     def add(self, load: str, costs: dict[str, list[Cost]]) -> None:
@@ -99,6 +102,10 @@ class Report:
         if growth is not None:
             label = f"growth since then, after {self.memory_calls:,} calls beside the loads"
             lines.append(f"{label:<58}{growth:>8.1f} MB   wanted ≤ {GROWTH_MB:.0f} MB")
+        for one in self.decisions:
+            wanted = f"   wanted ≤ {DECISION_US:.0f} µs" if one.size_kb == DECISION_KB else ""
+            label = f"routing rules decide on a prompt of {one.size_kb} KB, CPU (p90)"
+            lines.append(f"{label:<58}{one.median_us:>8.0f} µs ({one.p90_us:.0f}){wanted}")
         for database, rate in self.settlements.items():
             label = f"durable settlements per second, one process, {database}"
             lines.append(f"{label:<58}{'skipped: not installed' if rate is None else f'{rate:>8,.0f}'}")
@@ -122,6 +129,11 @@ def missed(report: Report) -> Sequence[str]:
         found.append(f"memory grew by {growth:.0f} MB instead of {GROWTH_MB:.0f}")
     if report.start_s is not None and report.start_s > START_S:
         found.append(f"{report.start_s:.2f} s to the first answer instead of {START_S}")
+    found += [
+        f"a routing decision on {one.size_kb} KB took {one.median_us:.0f} µs instead of {DECISION_US:.0f}"
+        for one in report.decisions
+        if one.size_kb == DECISION_KB and one.median_us > DECISION_US
+    ]
     return found
 
 

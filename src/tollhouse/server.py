@@ -49,6 +49,7 @@ from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
 from tollhouse.relay.departure import Drains
 from tollhouse.relay.generations import Generations
+from tollhouse.relay.offer import Offer, RulesSource
 from tollhouse.relay.relay import Pace, Relay
 from tollhouse.relay.retention import Retention
 from tollhouse.relay.settling import Settling
@@ -139,6 +140,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     money: Money
     catalog: Catalog
     upstream: HttpUpstream
+    offer: Offer
     simulator: RunningSimulator | None
     log: Log
 
@@ -175,7 +177,10 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
             undo.push_async_callback(upstream.close)
             money = await Money.open(settings, store, log)
             undo.push_async_callback(money.close, log)
-            app = _join(settings, store, money, loaded.catalog, upstream, log)
+            source = RulesSource(store.rules, settings.routing_rules, settings.demo)
+            offer = await Offer.open(loaded.catalog, source, log)
+            undo.push_async_callback(offer.close)
+            app = _join(settings, store, money, offer, upstream, log)
             config = server_config(app, _limits(settings))
             # uvicorn takes whole seconds; a fraction would be rounded down to none.
             config.timeout_graceful_shutdown = max(1, round(settings.drain_s))
@@ -187,12 +192,14 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
             money=money,
             catalog=loaded.catalog,
             upstream=upstream,
+            offer=offer,
             simulator=simulator if in_use else None,
             log=log,
         )
 
     async def close(self) -> None:
         """Close what `wire` opened; everything settled is on disk afterwards, and no lease is left."""
+        await self.offer.close()
         await self.upstream.close()
         await self.money.close(self.log)
         if self.simulator is not None:
@@ -200,13 +207,11 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
         await self.store.close()
 
 
-def _join(
-    settings: Settings, store: Store, money: Money, catalog: Catalog, upstream: HttpUpstream, log: Log
-) -> DoorApp:
+def _join(settings: Settings, store: Store, money: Money, offer: Offer, upstream: HttpUpstream, log: Log) -> DoorApp:
     clock_s = time.monotonic
 
     def snapshot() -> Catalog:
-        return catalog
+        return offer.catalog
 
     async def readiness() -> Readiness:
         # There is no second store for limits yet: they are kept in this process and are always there.
@@ -224,7 +229,7 @@ def _join(
 
     store.quotas.on_change(changed)
     formats = {form.name: form for form in FORMATS}
-    admission = Admission(snapshot, formats, Budget(money.ledger, _now_ms, settings.admission))
+    admission = Admission(snapshot, formats, Budget(money.ledger, _now_ms, settings.admission), offer.chooser)
     health = Health(_health_rules(settings), Alerts(money.metrics.providers, log))
     around = Surroundings(formats=formats, health=health, clock_s=clock_s, chance=random.random)
     attempts = Attempts(

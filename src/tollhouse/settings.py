@@ -82,11 +82,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     is used up (positive). `settle` says whether the last byte of an answer waits until its charge is on disk
     (durable) or not (async). At most `abandoned_calls` calls of a process are read on for `abandoned_call_s` when
     their caller has hung up and the provider bills the whole answer. Call records are deleted after
-    `retention_days`; 0 keeps them.
+    `retention_days`; 0 keeps them. `routing_rules` hold while none are stored; without them there are
+    none, on a demo the shipped ones.
     """
 
     data_dir: Folder = Path("data")
     catalog: File = None
+    routing_rules: File = None
     database_url: Postgres = None
     database_pooled: Truth = False
     host: Annotated[str, msgspec.Meta(min_length=1, description="a host name or an IP address")] = "127.0.0.1"

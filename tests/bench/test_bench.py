@@ -7,6 +7,7 @@ import socket
 import pytest
 from bench.__main__ import read_options
 from bench.client import Tally, Target, call_once
+from bench.decisions import SIZES_KB, Decided, decisions
 from bench.loads import CHUNKS, LOADS, WrongAnswerError
 from bench.measure import Cost, median_latency_ms
 from bench.report import Report, missed
@@ -121,6 +122,15 @@ def test_without_nginx_there_are_no_ratios():
     report.add("b", {"tollhouse hpp": [Cost(100, 1)]})
     assert report.rows[0].ratio is None
     assert missed(report) == []
+
+
+def test_a_routing_decision_that_takes_long_is_named():
+    assert [one.size_kb for one in decisions()] == list(SIZES_KB)
+    report = Report(seconds=1, rounds=1, decisions=[Decided(1, 900.0, 900.0), Decided(4, 299.0, 400.0)])
+    assert missed(report) == []
+    assert "a prompt of 4 KB" in report.table()
+    report.decisions = [Decided(4, 301.0, 400.0)]
+    assert missed(report) == ["a routing decision on 4 KB took 301 µs instead of 300"]
 
 
 def test_options():

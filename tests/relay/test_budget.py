@@ -20,6 +20,8 @@ from tollhouse.money.settlement import Spending, postings, totals
 from tollhouse.relay.admission import Admission
 from tollhouse.relay.budget import ASSUMED_OUTPUT_TOKENS, Budget, Terms
 from tollhouse.relay.candidates import Candidate, Candidates
+from tollhouse.relay.choosing import Chooser
+from tollhouse.routing.rules import BrokenRules
 from tollhouse.stores.sqlite import SqliteStore, account_of
 from tollhouse.tokens.bounds import most_prompt_tokens
 from tollhouse.wire.registry import FORMATS
@@ -232,8 +234,9 @@ def test_with_the_rule_positive_whatever_is_left_is_enough(tmp_path: Path) -> No
 def test_the_price_of_the_moment_of_admission_counts(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         now = [Catalog({}, (model(1_000_000),))]
-        admission = Admission(lambda: now[0], {CHAT.name: CHAT}, desk.budget)
-        voice = types.SimpleNamespace(validate=lambda _body: None, format_name=CHAT.name)
+        chooser = Chooser(lambda: BrokenRules(version="none", why="there are none"), lambda: now[0])
+        admission = Admission(lambda: now[0], {CHAT.name: CHAT}, desk.budget, chooser)
+        voice = types.SimpleNamespace(validate=lambda _body: None, format_name=CHAT.name, auto_model=None)
         desk.calls += 1
         call = types.SimpleNamespace(voice=voice, body=body(), request_id=f"r{desk.calls}")
         admitted = await admission.admit(cast("Any", call), desk.principal)

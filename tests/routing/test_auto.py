@@ -1,5 +1,7 @@
 """Smart routing: which rule wins, where the edges are, and what is refused."""
 
+from typing import Self
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -141,3 +143,29 @@ def test_every_complete_rule_set_decides_and_says_why(tokens: int, stream: bool,
     assert chosen.why
     assert chosen.rules_version == "7"
     assert (chosen.tier is not None) == (chosen.basket == "C")
+
+
+class Watched(str):
+    """A text that notes where each search in it began."""
+
+    __slots__ = ("starts",)
+
+    def __new__(cls, text: str) -> Self:
+        made = super().__new__(cls, text)
+        made.starts = []
+        return made
+
+    def casefold(self) -> Self:
+        return self
+
+    def find(self, *args: object) -> int:  # type: ignore[override]
+        self.starts.append(args[1] if len(args) > 1 else 0)
+        return super().find(*args)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["transl" * 500, "xtranslate" * 500, "translate_" * 500, "c+" * 900])
+def test_a_search_never_looks_back(text: str) -> None:
+    watched = Watched(text)
+    assert first_keyword(("translate",), (watched,)) is None
+    assert watched.starts == sorted(set(watched.starts))
+    assert len(watched.starts) <= text.count("translate") + 1

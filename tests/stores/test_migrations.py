@@ -24,8 +24,10 @@ async def nothing(store: SqliteStore) -> tuple[str, ...]:
     return store.applied_migrations
 
 
-def test_the_shipped_ones_are_numbered_without_gaps() -> None:
-    assert [migration.version for migration in shipped()] == list(range(1, len(shipped()) + 1))
+def test_the_shipped_ones_have_numbers_of_their_own_in_order() -> None:
+    numbers = [migration.version for migration in shipped()]
+    assert numbers[0] == 1
+    assert numbers == sorted(set(numbers))
 
 
 def test_each_step_runs_once_and_in_order(tmp_path: Path) -> None:

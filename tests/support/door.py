@@ -89,7 +89,7 @@ class PlainDialect:
     def policy(self, request_id: str, slug: str, asked: Any) -> Any:
         raise NotImplementedError
 
-    def headers(self, slug: str) -> tuple[tuple[bytes, bytes], ...]:
+    def headers(self, slug: str, decision: Any = None) -> tuple[tuple[bytes, bytes], ...]:
         return ()
 
 

@@ -15,6 +15,7 @@ from tollhouse.cli.credits import add_credits
 from tollhouse.cli.keys import add_keys
 from tollhouse.cli.migration import add_migrate
 from tollhouse.cli.output import print_error
+from tollhouse.cli.route import add_route
 from tollhouse.cli.serving import add_serving
 from tollhouse.cli.usage import add_usage
 from tollhouse.cli.workspaces import add_workspaces
@@ -59,6 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     accounts = (add_keys, add_workspaces, add_credits, add_consumers)
-    for add in (add_serving, add_catalogue, *accounts, add_usage, add_audit, add_migrate):
+    for add in (add_serving, add_catalogue, *accounts, add_usage, add_audit, add_route, add_migrate):
         add(commands)
     return parser

@@ -4,12 +4,15 @@ import argparse
 import os
 
 from tollhouse.catalog.decimals import from_fixed_point
-from tollhouse.catalog.entries import Model
+from tollhouse.catalog.entries import Catalog, Model
 from tollhouse.catalog.load import Loaded, count_left_out, load_catalog
 from tollhouse.catalog.problems import CatalogError
 from tollhouse.cli.books import add_folder_options, add_json_option, settings_of
 from tollhouse.cli.commands import Commands
 from tollhouse.cli.output import print_error, print_json, print_table, print_text
+from tollhouse.relay.rules_in_force import configured_rules
+from tollhouse.routing.gaps import gaps
+from tollhouse.routing.rules import BrokenRules
 from tollhouse.settings import Settings, SettingsError
 from tollhouse.wire.registry import FORMATS
 
@@ -97,7 +100,8 @@ def _per_million(price_pico_usd: int) -> str:
 
 def _check(args: argparse.Namespace) -> int:
     try:
-        loaded = load_for(settings_of(args))
+        settings = settings_of(args)
+        loaded = load_for(settings)
     except SettingsError as error:
         if args.json:
             print_json({"ok": False, "problems": [{"message": str(error)}]})
@@ -111,11 +115,22 @@ def _check(args: argparse.Namespace) -> int:
             print_catalog_error(error)
         return 1
     count = len(loaded.catalog.models)
+    warnings = (*loaded.warnings, *_warnings_of_rules(settings, loaded.catalog))
     if args.json:
-        print_json({"ok": True, "models": count, "left_out": len(loaded.left_out), "warnings": loaded.warnings})
+        print_json({"ok": True, "models": count, "left_out": len(loaded.left_out), "warnings": warnings})
         return 0
     print_text(f"Settings and catalogue are fine: {count} models can be called.")
-    for warning in loaded.warnings:
+    for warning in warnings:
         print_text(f"Warning: {warning}")
     _print_left_out(loaded)
     return 0
+
+
+def _warnings_of_rules(settings: Settings, catalog: Catalog) -> tuple[str, ...]:
+    """What a file of routing rules lacks; rules that cannot be used refuse calls, not the start."""
+    if settings.routing_rules is None:
+        return ()
+    rules = configured_rules(settings.routing_rules, demo=settings.demo)
+    if isinstance(rules, BrokenRules):
+        return (f"the routing rules cannot be used, so calls to hpprouter/auto are refused: {rules.why}",)
+    return tuple(f"the routing rules: {gap}" for gap in gaps(rules, catalog))

@@ -23,12 +23,24 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str | None = None
 
 
+class Routed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What routing rules decided for a call that left its model to them: see `routing/auto.py`'s Decision. `tokens` is
+    their estimate of the prompt, None when no rule needed it."""
+
+    rules_version: str
+    rule_id: str
+    basket: str | None = None
+    tier: str | None = None
+    tokens: int | None = None
+
+
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One call, whatever became of it. Times in Unix milliseconds, durations in ms, money in nano-USD.
 
     `status` is ok, refused, failed or aborted (the caller left); `error_code` is a fault kind, None when ok.
     `losses` are paths that the translation could not carry over.
     `usage_source` says whether the provider reported the tokens or they were estimated.
+    `routed` says why it is this model, None where the caller named it.
     """
 
     id: str
@@ -55,3 +67,4 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     client_request_id: str | None = None
     losses: tuple[str, ...] = ()
+    routed: Routed | None = None

@@ -10,11 +10,14 @@ from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import AccountStore
 from tollhouse.catalog.entries import Catalog, Resolved
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
+from tollhouse.ir.request import ChatRequest
 from tollhouse.money.lease import Hold
 from tollhouse.relay.budget import Budget
 from tollhouse.relay.call import Call
 from tollhouse.relay.candidates import Candidates, Wanted, find_candidates
+from tollhouse.relay.choosing import Chooser
 from tollhouse.routing.asked import take_asked
+from tollhouse.routing.auto import Decision
 from tollhouse.wire.format import Scan, WireFormat
 
 _CACHED_KEYS = 10_000
@@ -102,6 +105,10 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     resolved: Resolved
     candidates: Candidates
     hold: Hold
+    decision: Decision | None = None
+    """Why it is this model, where rules chose it."""
+    request: ChatRequest | None = None
+    """The request decoded, where that was needed already."""
     injected_limit: int | None = None
     """The limit on the answer's tokens that the gateway has set, since the caller set none and more does not fit."""
 
@@ -114,21 +121,35 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
 class Admission:
     """Checks a call whose key is good, in the order of the published contracts."""
 
-    def __init__(self, catalog: Callable[[], Catalog], formats: Mapping[str, WireFormat], budget: Budget) -> None:
+    def __init__(
+        self,
+        catalog: Callable[[], Catalog],
+        formats: Mapping[str, WireFormat],
+        budget: Budget,
+        chooser: Chooser,
+    ) -> None:
         self._catalog = catalog
         self._formats = formats
         self._budget = budget
+        self._chooser = chooser
 
     async def admit(self, call: Call, principal: Principal) -> Admitted:
-        """Raises FaultError: invalid_request, unknown_model, model_not_allowed, insufficient_balance,
+        """Raises FaultError: invalid_request, unknown_model, smart_routing, model_not_allowed, insufficient_balance,
         key_limit, books_unavailable."""
         call.voice.validate(call.body)
         wire_format = self._formats[call.voice.format_name]
         scan, asked = take_asked(wire_format.scan(call.body))
-        resolved = self.resolve(scan.peek.model, principal)
-        candidates = find_candidates(
-            resolved, asked, Wanted(scan, wire_format.name, lambda name: self.resolve(name, principal, "models"))
-        )
+        name, chosen = scan.peek.model, None
+        if name == call.voice.auto_model:
+            chosen = await self._chooser.choose(wire_format, scan)
+            name = chosen.decision.model
+
+        def find(name: str, param: str = "models") -> Resolved:
+            resolved = self.resolve(name, principal, param)
+            return resolved if chosen is None else chosen.narrowed(resolved)
+
+        resolved = find(name, "model")
+        candidates = find_candidates(resolved, asked, Wanted(scan, wire_format.name, find))
         terms = await self._budget.hold(call.request_id, principal, candidates, candidates.priced(scan), call.body)
         return Admitted(
             call=call,
@@ -138,6 +159,8 @@ class Admission:
             resolved=resolved,
             candidates=candidates,
             hold=terms.hold,
+            decision=chosen.decision if chosen else None,
+            request=chosen.request if chosen else None,
             injected_limit=terms.injected_limit,
         )
 

@@ -8,6 +8,7 @@ import msgspec
 from tollhouse.accounts.principal import Principal
 from tollhouse.ir.fault import Fault
 from tollhouse.observe.record import Attempt
+from tollhouse.routing.auto import Decision
 from tollhouse.wire.format import AnswerPolicy, Peek
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -63,6 +64,8 @@ class Voice(Wording, Protocol):
 
     dialect: str
     format_name: str
+    auto_model: str | None
+    """The name under which the operator's rules choose the model; None where the dialect has no such name."""
 
     def validate(self, body: bytes) -> None:
         """Check a request body against the contract. Raises FaultError (invalid_request)."""
@@ -76,8 +79,8 @@ class Voice(Wording, Protocol):
         """How the answer has to look; `slug` is the resolved model."""
         ...
 
-    def headers(self, slug: str) -> Headers:
-        """Headers of the dialect's own on a good answer."""
+    def headers(self, slug: str, decision: Decision | None = None) -> Headers:
+        """Headers of the dialect's own on a good answer; `decision` says why it is this model, where rules chose."""
         ...
 
 

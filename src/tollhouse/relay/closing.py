@@ -14,7 +14,7 @@ from tollhouse.money.settlement import Spending, postings
 from tollhouse.money.store import ChargeLine
 from tollhouse.observe.logs import Log
 from tollhouse.observe.metrics import Metrics
-from tollhouse.observe.record import Attempt, CallRecord
+from tollhouse.observe.record import Attempt, CallRecord, Routed
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.attempts import Opened, Paid
 from tollhouse.relay.call import Call
@@ -22,6 +22,7 @@ from tollhouse.relay.candidates import paid_features
 from tollhouse.relay.departure import bills_the_rest
 from tollhouse.relay.metering import Received, Sent, meter, placed
 from tollhouse.relay.settling import Settling
+from tollhouse.routing.auto import Decision
 from tollhouse.tokens.bounds import likely_tokens
 from tollhouse.wire.format import Answered
 
@@ -159,6 +160,7 @@ class Closing:
             attempts=tuple(progress.trail),
             client_request_id=call.client_request_id,
             losses=tuple(dict.fromkeys(loss.path[:200] for loss in opened.losses))[:100] if opened else (),
+            routed=_routed(admitted.decision) if admitted and admitted.decision else None,
         )
 
     def _report(self, progress: Progress, record: CallRecord) -> None:
@@ -173,6 +175,16 @@ class Closing:
 
 def _finish_reason(opened: Opened | None) -> str | None:
     return (opened.pipe.finish_reason or "")[:_FINISH_REASON_CHARS] or None if opened else None
+
+
+def _routed(decision: Decision) -> Routed:
+    return Routed(
+        rules_version=decision.rules_version,
+        rule_id=decision.rule_id,
+        basket=decision.basket,
+        tier=decision.tier,
+        tokens=decision.tokens,
+    )
 
 
 def _unrecorded(record: CallRecord, fault: Fault) -> CallRecord:

@@ -33,7 +33,7 @@ class Outgoing:
         self._formats = formats
         self._on_loss = on_loss
         self._sealed = may_hold_envelope(admitted.call.body)
-        self._request: ChatRequest | None = None
+        self._request: ChatRequest | None = admitted.request
         self._encoded: dict[tuple[str, str, Quirks], tuple[bytes, tuple[Loss, ...]]] = {}
 
     def format_of(self, deployment: Deployment) -> WireFormat:

@@ -140,7 +140,9 @@ class Relay:
         await caller.end(opened.pipe.finish(answered))
 
     def _headers(self, progress: Progress) -> Headers:
-        own = progress.call.voice.headers(progress.admitted.resolved.slug if progress.admitted else "")
+        admitted = progress.admitted
+        slug, decision = (admitted.resolved.slug, admitted.decision) if admitted else ("", None)
+        own = progress.call.voice.headers(slug, decision)
         losses = _named(progress.opened.losses) if progress.opened else b""
         if losses:
             own = (*own, (_LOSS_HEADER, losses))

@@ -69,6 +69,11 @@ def facts_of(request: ChatRequest, *, has_tool_choice: bool) -> Facts:
     )
 
 
+def needs_text(rules: RuleSet, facts: Facts) -> bool:
+    """Whether a decision depends on what the prompt says, and not on its outside alone."""
+    return not facts.has_tools and (rules.classify_streams or not facts.stream)
+
+
 def decide(rules: RuleSet, facts: Facts, count: Callable[[str], int]) -> Decision:
     """The first rule that fits, in the order A, B, C; `count` is the tokenizer and is asked only when a rule needs
     the estimate. Raises FaultError (smart_routing) naming the piece of the rules that is missing."""
@@ -100,7 +105,7 @@ def first_keyword(keywords: Sequence[str], texts: Sequence[str]) -> str | None:
 
     Linear in the texts: each keyword is looked for by a plain search, and only a hit is looked at more closely.
     """
-    folded = [text.casefold() for text in texts]
+    folded = [text.casefold() for text in texts] if keywords else []
     for keyword in keywords:
         wanted = keyword.casefold()
         if any(_holds_word(text, wanted) for text in folded):

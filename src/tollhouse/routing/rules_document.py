@@ -4,6 +4,7 @@ from tollhouse.catalog.document import DocumentError, parse_document
 from tollhouse.catalog.fields import Fields
 from tollhouse.catalog.problems import CatalogError, Problem
 from tollhouse.routing.rules import TIERS, Band, RuleSet, Simple
+from tollhouse.tokens.encodings import NAMES
 
 _MAX_KEYWORDS = 1_000
 _MAX_TOKENS = 10**9
@@ -30,6 +31,7 @@ def read_rules(text: str, file: str, version: str) -> RuleSet:
         margin_percent=fields.integer("margin_percent", default=0, minimum=0),
         streaming_model=_model(streaming, "classify"),
         classify_streams=streaming is not None and streaming.flag("classify", default=False),
+        tokenizer=fields.choice("tokenizer", sorted(NAMES), RuleSet(version="").tokenizer),
         tokens_per_image=fields.integer("tokens_per_image", default=RuleSet(version="").tokens_per_image, minimum=0),
         providers=fields.texts("providers") if fields.has("providers") else None,
     )

@@ -18,6 +18,7 @@ from tollhouse.stores.postgres_ledger import PostgresLedger
 from tollhouse.stores.postgres_migrate import migrate
 from tollhouse.stores.postgres_monitor import Monitor
 from tollhouse.stores.postgres_pool import LONG_TIMEOUT_S, Database, Pool, numbered
+from tollhouse.stores.postgres_rules import PostgresRules
 from tollhouse.stores.postgres_settlement import RECORD, settlement_of
 from tollhouse.stores.postgres_writer import Settler
 from tollhouse.stores.settlement import CHARGES_SQL, record_of
@@ -47,6 +48,7 @@ class PostgresStore(Accounts):
         super().__init__(self._pool)
         self._monitor = Monitor(database, self._health)
         self._settler = Settler(self._pool, clock_s)
+        self.rules = PostgresRules(self._pool)
         self.ledger = PostgresLedger(self._pool, self._monitor, Owners(data_dir))
 
     @classmethod

@@ -41,7 +41,7 @@ class PostgresQuotas(SqliteQuotas):
         self._pool = pool
         # Its own reads are all replaced below.
         no_reader = cast("Reader", None)
-        super().__init__(_Changes(pool), no_reader, no_reader, lambda: None)
+        super().__init__(Changes(pool), no_reader, no_reader, lambda: None)
 
     async def limits(self, owner_ids: Sequence[str], now_ms: int) -> list[LimitStanding]:
         """The limits in force of these keys and workspaces."""
@@ -81,13 +81,15 @@ class PostgresQuotas(SqliteQuotas):
         return [_whole(row) for row in await self._pool.fetch(numbered(sql), *values, again=True)]
 
 
-class _Changes:
-    """Makes changes one by one."""
+class Changes:
+    """Makes changes one by one, with the statements that SQLite has: what a `Writer` is there."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def run(self, work: Callable[[Statements], T]) -> T:
+        """The result of `work`, once it is durable. Raises FaultError."""
+
         async def change(connection: Connection) -> T:
             await connection.execute(_ALONE, timeout=STATEMENT_TIMEOUT_S)
             result = await _in_thread(connection, work)

@@ -54,6 +54,7 @@ REQUEST_TYPES = {
     "attempts": "text",
     "client_request_id": "text",
     "losses": "text",
+    "routed": "text",
 }
 _SUMS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "cost_nano_usd")
 
@@ -138,6 +139,7 @@ def settlement_of(transfers: tuple[Transfer, ...], record: CallRecord) -> Settle
     values["stream"] = int(record.stream)
     values["attempts"] = _encode_json(record.attempts).decode()
     values["losses"] = _encode_json(record.losses).decode()
+    values["routed"] = _encode_json(record.routed).decode() if record.routed else None
     return Settlement(transfers, tuple(values[name] for name in REQUEST_TYPES))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tollhouse.money.store import Transfer
-from tollhouse.observe.record import Attempt, CallRecord
+from tollhouse.observe.record import Attempt, CallRecord, Routed
 from tollhouse.stores.database import Connection
 
 Values = tuple[str | int | None, ...]
@@ -21,12 +21,13 @@ _TRANSFER_WIDTH = 10
 _REQUEST_COLUMNS = (
     "id, started_at_ms, finished_at_ms, workspace_id, key_id, dialect, format, model, provider, upstream_model, "
     "stream, status, error_code, finish_reason, prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, "
-    "usage_source, cost_nano_usd, first_byte_ms, attempts, client_request_id, losses"
+    "usage_source, cost_nano_usd, first_byte_ms, attempts, client_request_id, losses, routed"
 )
-_REQUEST_WIDTH = 24
+_REQUEST_WIDTH = 25
 
 _encode_json = msgspec.json.Encoder().encode
 _decode_losses = msgspec.json.Decoder(tuple[str, ...]).decode
+_decode_routed = msgspec.json.Decoder(Routed).decode
 _decode_attempts = msgspec.json.Decoder(tuple[Attempt, ...]).decode
 
 
@@ -83,6 +84,7 @@ def _record_values(record: CallRecord) -> Values:
         _encode_json(record.attempts).decode() if record.attempts else "[]",
         record.client_request_id,
         _encode_json(record.losses).decode() if record.losses else "[]",
+        _encode_json(record.routed).decode() if record.routed else None,
     )
 
 
@@ -136,4 +138,5 @@ def record_of(row: Sequence[object]) -> CallRecord:
     values["stream"] = bool(values["stream"])
     values["attempts"] = _decode_attempts(str(values["attempts"]))
     values["losses"] = _decode_losses(str(values["losses"]))
+    values["routed"] = None if values["routed"] is None else _decode_routed(str(values["routed"]))
     return msgspec.convert(values, CallRecord)

@@ -19,6 +19,7 @@ from tollhouse.stores.consumers import add_consumer, check_names
 from tollhouse.stores.database import FILE_NAME, Connection, Reader, Row, connect_writer, prepare_folder, same_file
 from tollhouse.stores.health import Health, books_unavailable, fault_of
 from tollhouse.stores.migrate import migrate, shipped
+from tollhouse.stores.routing_rules import SqliteRules
 from tollhouse.stores.settlement import (
     CHARGES_SQL,
     DELETE_SQL,
@@ -43,8 +44,8 @@ _BALANCE = "SELECT credits - debits FROM account WHERE id = ?"
 
 
 class SqliteStore:
-    """Implements AccountStore and CallStore; its `ledger` is the LedgerStore, its `quotas` the QuotaStore. Several
-    processes may open one data folder.
+    """Implements AccountStore and CallStore; its `ledger` is the LedgerStore, its `quotas` the QuotaStore, its `rules`
+    the RulesStore. Several processes may open one data folder.
 
     Methods raise FaultError (books_unavailable) when the database cannot be used, with the cause in `detail`. They
     are called in an event loop. Look-ups by key run there and then, since they take less than a hop to a thread;
@@ -64,6 +65,7 @@ class SqliteStore:
         self._writer: Writer[Settlement] = Writer(connection, write_settlements, self._missing, self._health)
         self.ledger = SqliteLedger(path.parent, self._writer, self._look_ups, clock_s)
         self.quotas = SqliteQuotas(self._writer, self._look_ups, self._scans, self.blocked)
+        self.rules = SqliteRules(self._writer, self._look_ups, self._scans)
         self._clock_s = clock_s
         self._probed_s = clock_s()
 

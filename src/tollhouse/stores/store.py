@@ -9,7 +9,9 @@ from tollhouse.ir.fault import FaultError
 from tollhouse.money.store import LedgerStore
 from tollhouse.observe.record import CallRecord
 from tollhouse.relay.settling import CallStore
+from tollhouse.routing.store import RulesStore
 from tollhouse.stores.owners import Owners
+from tollhouse.stores.past_calls import PastCall
 from tollhouse.stores.usage import UsageFilter, UsageRow
 
 
@@ -30,6 +32,14 @@ class QuotaAdministration(QuotaStore, Protocol):
         ...
 
 
+class RulesAdministration(RulesStore, Protocol):
+    """Routing rules, and the calls to try them on."""
+
+    async def past_calls(self, which: UsageFilter, at_most: int, *, routed_only: bool) -> list[PastCall]:
+        """The newest calls that ended well and had a prompt, no more than `at_most`."""
+        ...
+
+
 class Store(AccountStore, CallStore, Protocol):
     """Accounts, call records and the ledger in one database. Methods raise FaultError (books_unavailable) when it
     cannot be used, with the cause in `detail`."""
@@ -42,6 +52,11 @@ class Store(AccountStore, CallStore, Protocol):
     @property
     def quotas(self) -> QuotaAdministration:
         """Limits, plans, consumers and the audit trail."""
+        ...
+
+    @property
+    def rules(self) -> RulesAdministration:
+        """Routing rules."""
         ...
 
     @property

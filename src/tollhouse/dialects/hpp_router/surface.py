@@ -15,8 +15,10 @@ from tollhouse.dialects.hpp_router.listing import model_list
 from tollhouse.dialects.hpp_router.schema import check_chat
 from tollhouse.dialects.strict import strict_routes
 from tollhouse.relay.call import Headers
+from tollhouse.routing.auto import Decision
 from tollhouse.wire.format import AnswerPolicy, Peek
 
+_AUTO_MODEL: Final = "hpprouter/auto"
 _RESOLVED_MODEL: Final = b"x-hpp-router-resolved-model"
 _SAFE_IN_HEADER: Final = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _CHAT: Final = "/llm/v1/chat/completions"
@@ -30,6 +32,7 @@ class HppChat(HppWording):
 
     dialect = "hpp_router"
     format_name = "openai_chat"
+    auto_model: str | None = _AUTO_MODEL
 
     def validate(self, body: bytes) -> None:
         """Check a request body against the contract. Raises FaultError (invalid_request)."""
@@ -44,9 +47,18 @@ class HppChat(HppWording):
         del request_id, asked
         return AnswerPolicy(model=slug)
 
-    def headers(self, slug: str) -> Headers:
-        """Which model answers; percent-encoded where a header could not hold it."""
-        return ((_RESOLVED_MODEL, quote(slug, safe=_SAFE_IN_HEADER).encode()),)
+    def headers(self, slug: str, decision: Decision | None = None) -> Headers:
+        """Which model answers, and by which rule if one chose it; percent-encoded where a header could not hold it."""
+        resolved = (_RESOLVED_MODEL, _in_header(slug))
+        if decision is None:
+            return (resolved,)
+        named = (
+            (b"x-hpp-router-basket", decision.basket),
+            (b"x-hpp-router-rule-id", decision.rule_id),
+            (b"x-hpp-router-rules-version", decision.rules_version),
+            (b"x-hpp-router-tier", decision.tier),
+        )
+        return (resolved, *((name, _in_header(value)) for name, value in named if value is not None))
 
 
 class HppRouter(HppWording):
@@ -73,3 +85,7 @@ class HppRouter(HppWording):
     def models(self, catalog: Catalog) -> bytes:
         """The body of `GET /llm/v1/models`."""
         return model_list(catalog)
+
+
+def _in_header(value: str) -> bytes:
+    return quote(value, safe=_SAFE_IN_HEADER).encode()

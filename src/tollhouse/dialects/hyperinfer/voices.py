@@ -10,6 +10,7 @@ from tollhouse.dialects.hyperinfer.schema_chat import check_chat
 from tollhouse.dialects.hyperinfer.schema_messages import check_count, check_messages
 from tollhouse.dialects.hyperinfer.schema_responses import check_responses
 from tollhouse.relay.call import Headers
+from tollhouse.routing.auto import Decision
 from tollhouse.wire.format import AnswerPolicy, Peek
 
 
@@ -17,14 +18,15 @@ class _HyperInferVoice:
     """What the voices share: no defaults and no headers of their own."""
 
     dialect = "hyperinfer"
+    auto_model: str | None = None
 
     def defaults(self) -> Mapping[str, msgspec.Raw]:
         """None: the provider's own defaults hold."""
         return {}
 
-    def headers(self, slug: str) -> Headers:
+    def headers(self, slug: str, decision: Decision | None = None) -> Headers:
         """None of its own."""
-        del slug
+        del slug, decision
         return ()
 
 

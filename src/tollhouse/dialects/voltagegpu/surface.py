@@ -14,6 +14,7 @@ from tollhouse.dialects.strict import strict_routes
 from tollhouse.dialects.voltagegpu.errors import VoltageWording
 from tollhouse.dialects.voltagegpu.schema import check_chat
 from tollhouse.relay.call import Headers
+from tollhouse.routing.auto import Decision
 from tollhouse.wire.format import AnswerPolicy, Peek
 
 # The contract's two servers: production, and local development.
@@ -37,6 +38,7 @@ class VoltageChat(VoltageWording):
 
     dialect = "voltagegpu"
     format_name = "openai_chat"
+    auto_model: str | None = None
 
     def validate(self, body: bytes) -> None:
         """Check a request body against the contract. Raises FaultError (invalid_request)."""
@@ -51,9 +53,9 @@ class VoltageChat(VoltageWording):
         del request_id, slug
         return AnswerPolicy(model=asked.model)
 
-    def headers(self, slug: str) -> Headers:
+    def headers(self, slug: str, decision: Decision | None = None) -> Headers:
         """None of its own."""
-        del slug
+        del slug, decision
         return ()
 
 
