@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,16 @@ class KillMatrix:
     """One set of books, and all lives of a gateway on it. What is left to chance follows from `seed`, but for what the
     machine does."""
 
-    def __init__(self, folder: Path, books: KilledBooks, seed: int) -> None:
-        """The gateway's data folder is `data` in `folder`."""
+    def __init__(
+        self,
+        folder: Path,
+        books: KilledBooks,
+        seed: int,
+        steps: Sequence[str] = STEPS,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """The gateway's data folder is `data` in `folder`. It dies at `steps` in turn."""
+        self._in_turn = steps
         self._data_dir = folder / "data"
         self._books = books
         self._random = random.Random(seed)
@@ -54,6 +63,7 @@ class KillMatrix:
         catalog = folder / "catalog.yaml"
         catalog.write_text(CATALOG)
         self._environ = {
+            **(settings or {}),
             **self._books.environ,
             "TOLLHOUSE_CATALOG": str(catalog),
             "TOLLHOUSE_LOG_LEVEL": "warning",
@@ -69,7 +79,7 @@ class KillMatrix:
         began_s = time.monotonic()
         self._begin()
         for number in range(kills):
-            step = STEPS[number % len(STEPS)]
+            step = self._in_turn[number % len(self._in_turn)]
             if step in AT_START:
                 self._die_at_start(step)
             else:

@@ -1,7 +1,5 @@
-"""A gateway that dies (kill -9) at a step of its work: `python -m support.mortal STORE STEP PASS serve …`.
-
-PASS says at which time that it comes to the step. The ports are wrapped from outside: the product does not know.
-"""
+"""A gateway that dies (kill -9) at a step of its work: `python -m support.mortal STORE STEP PASS serve …`; PASS says at
+which time that it comes there. The ports are wrapped from outside, and the product knows nothing of it."""
 
 import asyncio
 import os
