@@ -59,9 +59,6 @@ class Connection(Protocol):
 _connect = cast("Callable[..., Awaitable[Connection]]", asyncpg.connect)
 
 
-_PLACE = re.compile(r"\?(\d*)")
-
-
 class Database(msgspec.Struct, frozen=True, kw_only=True):
     """Where the database is: a `postgresql://` URL, with the password in it, so that it has no repr. `pooled` means
     that a pooler such as PgBouncer, in transaction mode, stands before it: nothing may outlast a transaction then."""
