@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= data
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run test check format test-long mutants bench conformance fuzz clients clean setup
+.PHONY: run test check format test-long mutants kill-matrix bench conformance fuzz clients clean setup
 
 # uv lives in the project's own environment; the lock file says every version and hash.
 $(VENV)/.ready: pyproject.toml uv.lock
@@ -41,6 +41,10 @@ test-long: setup
 
 mutants: setup
 	$(PYTEST) -n 2 -m long tests/mutants
+
+# Some ten minutes: a gateway is killed 200 times on each store, and the books are compared with its callers' file.
+kill-matrix: setup
+	PYTHONPATH=tests $(BIN)/python -m support.kill_matrix --out docs/kill-matrix.json
 
 bench: setup
 	$(BIN)/python -m bench

@@ -8,7 +8,6 @@ import gc
 import importlib
 import os
 import random
-import resource
 import secrets
 import signal
 import socket
@@ -16,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -34,6 +34,7 @@ from tollhouse.http.app import DoorApp
 from tollhouse.http.cors import Cors
 from tollhouse.http.door import Door, Readiness
 from tollhouse.http.limits import Limits
+from tollhouse.http.listening import listen, raise_file_limit
 from tollhouse.http.serving import server_config
 from tollhouse.http.workers import Workers, end_with_parent
 from tollhouse.ir.fault import FaultError
@@ -41,7 +42,8 @@ from tollhouse.money.ledger import Ledger
 from tollhouse.observe.logs import Log, Redaction
 from tollhouse.observe.metrics import MULTIPROCESS_VARIABLE, Metrics, forget_process
 from tollhouse.relay.admission import Admission, Authenticator
-from tollhouse.relay.attempts import AttemptLimits, Attempts
+from tollhouse.relay.alerts import Alerts
+from tollhouse.relay.attempts import AttemptLimits, Attempts, Notices
 from tollhouse.relay.budget import Budget
 from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
@@ -50,7 +52,11 @@ from tollhouse.relay.generations import Generations
 from tollhouse.relay.relay import Pace, Relay
 from tollhouse.relay.retention import Retention
 from tollhouse.relay.settling import Settling
+from tollhouse.relay.stages import Surroundings
 from tollhouse.relay.upkeep import Chore, MoneyUpkeep, Upkeep
+from tollhouse.routing.breaker import BreakerRules
+from tollhouse.routing.budget import BudgetRules
+from tollhouse.routing.health import Health, HealthRules
 from tollhouse.settings import Settings, SettingsError
 from tollhouse.simulator.serve import RunningSimulator, start_simulator
 from tollhouse.stores.spool import FileSpool
@@ -219,8 +225,14 @@ def _join(
     store.quotas.on_change(changed)
     formats = {form.name: form for form in FORMATS}
     admission = Admission(snapshot, formats, Budget(money.ledger, _now_ms, settings.admission))
-    limits = AttemptLimits(attempts=settings.attempts, budget_s=settings.attempts_budget_s, on_loss=settings.on_loss)
-    attempts = Attempts(upstream, formats, limits, clock_s, random.random)
+    health = Health(_health_rules(settings), Alerts(money.metrics.providers, log))
+    around = Surroundings(formats=formats, health=health, clock_s=clock_s, chance=random.random)
+    attempts = Attempts(
+        upstream,
+        _attempt_limits(settings),
+        around,
+        Notices(money.metrics.providers.retry_denied, lambda: datetime.now(UTC)),
+    )
     drains = Drains(settings.abandoned_calls, settings.abandoned_call_s)
     pace = Pace(clock_s=clock_s, comment_after_s=settings.stream_comment_s)
     relay = Relay(admission, attempts, money.closing, drains, log, pace)
@@ -244,6 +256,29 @@ def _join(
         trusted_proxies=settings.trusted_proxies,
     )
     return DoorApp(door)
+
+
+def _attempt_limits(settings: Settings) -> AttemptLimits:
+    return AttemptLimits(
+        attempts=settings.attempts,
+        budget_s=settings.attempts_budget_s,
+        on_loss=settings.on_loss,
+        hold_back_s=settings.hold_back_s,
+        retries=BudgetRules(per_call=settings.retry_percent / 100),
+    )
+
+
+def _health_rules(settings: Settings) -> HealthRules:
+    return HealthRules(
+        enabled=settings.breakers,
+        breaker=BreakerRules(
+            failures=settings.breaker_failures,
+            error_rate=settings.breaker_error_percent / 100,
+            probe_after_s=settings.breaker_probe_s,
+        ),
+        most_ejected=settings.breaker_ejected_percent / 100,
+        key_probe_s=settings.key_probe_s,
+    )
 
 
 async def _take_over_plans(store: Store, catalog: Catalog, log: Log) -> None:
@@ -270,7 +305,7 @@ def _limits(settings: Settings) -> Limits:
 
 def _secrets(catalog: Catalog) -> list[str]:
     providers = catalog.providers.values()
-    keys = [provider.api_key for provider in providers if provider.api_key]
+    keys = [key for provider in providers for key in provider.keys if key]
     return keys + [value for provider in providers for _, value in provider.headers]
 
 
@@ -332,7 +367,7 @@ def run(settings: Settings, announce: Callable[[str], None] | None = None) -> in
     `announce` is called with the gateway's URL once it listens. Raises what `Gateway.wire` raises.
     """
     try:
-        listener = _listen(settings.host, settings.port)
+        listener = listen(settings.host, settings.port)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         why = "is in use by another program" if taken else f"cannot be listened on ({error.strerror})"
@@ -341,7 +376,7 @@ def run(settings: Settings, announce: Callable[[str], None] | None = None) -> in
         return 1
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    _raise_file_limit()
+    raise_file_limit()
     with listener:
         if settings.workers == 1:
             say = None if announce is None else functools.partial(announce, url)
@@ -354,28 +389,6 @@ def run(settings: Settings, announce: Callable[[str], None] | None = None) -> in
             return Workers(settings.workers, functools.partial(_work, settings), listener, forget_process).run()
 
 
-def _raise_file_limit() -> None:
-    """Every connection is an open file, and the usual soft limit of 1,024 is far below what the door admits."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # macOS reports no hard limit and refuses to be taken at its word.
-    with contextlib.suppress(ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def _work(settings: Settings, listener: socket.socket) -> None:
     """What one of several worker processes runs."""
     uvloop.run(serve(settings, listener))
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener

@@ -121,6 +121,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     settle: Annotated[Literal["durable", "async"], msgspec.Meta(description="durable or async")] = "durable"
     attempts: Annotated[int, msgspec.Meta(ge=1, le=10, description="a whole number from 1 to 10")] = 3
     attempts_budget_s: Seconds = 600.0
+    hold_back_s: Annotated[float, msgspec.Meta(ge=0, le=600, description="seconds, from 0 to 600")] = 10.0
+    breakers: Annotated[bool, msgspec.Meta(description="true or false")] = True
+    breaker_failures: Annotated[int, msgspec.Meta(ge=1, le=1000, description="a whole number from 1 to 1000")] = 5
+    breaker_error_percent: Annotated[int, msgspec.Meta(ge=1, le=100, description="a whole number from 1 to 100")] = 50
+    breaker_probe_s: Seconds = 10.0
+    breaker_ejected_percent: Annotated[int, msgspec.Meta(ge=0, le=100, description="a whole number from 0 to 100")] = 75
+    key_probe_s: Seconds = 300.0
+    retry_percent: Annotated[int, msgspec.Meta(ge=0, le=1000, description="a whole number from 0 to 1000")] = 20
     abandoned_calls: Count = 100
     abandoned_call_s: Seconds = 120.0
     retention_days: Annotated[

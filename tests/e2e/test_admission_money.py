@@ -167,9 +167,9 @@ def test_an_answer_dearer_than_its_hold_is_delivered_and_charged_and_the_next_ca
     key = purse(running, "dear", 500 * OUTPUT_NANO_USD)
     # Under `positive` an honest provider may take the purse below zero too: no limit has to fit.
     asked = 5_000 if rule == "positive" else 100
-    reply = chat(running, HYPERINFER, key, "priced/script/text=3/usage=0:2000", max_tokens=asked)
+    reply = chat(running, HYPERINFER, key, "priced/script/text=3/usage=8:2000", max_tokens=asked)
     assert reply.status == 200, reply.body
-    assert running.balance("dear") == -1_500 * OUTPUT_NANO_USD
+    assert running.balance("dear") == -1_500 * OUTPUT_NANO_USD - 8 * 1000
     assert chat(running, HYPERINFER, key, "priced/script/text=1", max_tokens=1).status == 402
     assert b"tollhouse_overage_nano_usd_total" in ask(running, "GET", "/metrics").body
 

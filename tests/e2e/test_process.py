@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from support.process import GatewayProcess
+from support.scripted_providers import ScriptedProviders, catalogue, failed, said
 from tollhouse.money.amount import parse_usd
 
 
@@ -260,3 +261,28 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
         )
     assert done.returncode == 1
     assert "is in use by another program" in done.stderr
+
+
+@pytest.mark.fault(51)
+def test_recovery_is_noticed_within_one_probe_interval(serve: Callable[..., GatewayProcess], tmp_path: Path) -> None:
+    providers = ScriptedProviders(lambda _: failed(500))
+    try:
+        names = "{provider: a, model: x}, {provider: b, model: x}, {provider: c, model: x}, {provider: d, model: x}"
+        text = catalogue(providers.url, f"  - {{slug: m/four, free: true, deployments: [{names}]}}\n")
+        file = tmp_path / "catalog.yaml"
+        file.write_text(text.replace("{{", "{").replace("}}", "}"))
+        environ = {"TOLLHOUSE_BREAKER_PROBE_S": "2", "TOLLHOUSE_BREAKER_FAILURES": "2"}
+        gateway = serve("--catalog", str(file), environ=environ)
+        for _ in range(30):
+            assert gateway.post("m/four").status == 502
+        before = len(providers.asked)
+        for _ in range(50):
+            assert gateway.post("m/four").status == 502
+        assert len(providers.asked) - before <= 60
+        providers.script = lambda asked: said() if asked.provider == "c" else failed(500)
+        back_s = time.monotonic()
+        while gateway.post("m/four").status != 200:
+            time.sleep(0.02)
+        assert time.monotonic() - back_s < 2 + 0.5
+    finally:
+        providers.stop()

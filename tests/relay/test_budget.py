@@ -11,7 +11,7 @@ import pytest
 from support.books import ask, assert_books_balance, record
 from tollhouse.accounts.limits import limit_account
 from tollhouse.accounts.principal import Limit, Principal
-from tollhouse.catalog.entries import Catalog, Creator, Model, Price, Rates
+from tollhouse.catalog.entries import Catalog, Creator, Model, Price, Rates, Resolved
 from tollhouse.ir.fault import FaultError, FaultKind
 from tollhouse.ir.usage import Usage
 from tollhouse.money.ledger import Ledger
@@ -19,6 +19,7 @@ from tollhouse.money.pricing import charge_lines
 from tollhouse.money.settlement import Spending, postings, totals
 from tollhouse.relay.admission import Admission
 from tollhouse.relay.budget import ASSUMED_OUTPUT_TOKENS, Budget, Terms
+from tollhouse.relay.candidates import Candidate, Candidates
 from tollhouse.stores.sqlite import SqliteStore, account_of
 from tollhouse.tokens.bounds import most_prompt_tokens
 from tollhouse.wire.registry import FORMATS
@@ -51,7 +52,9 @@ class Desk:
 
     async def hold(self, asked: bytes = body(), priced: Model | None = None) -> Terms:
         self.calls += 1
-        return await self.budget.hold(f"r{self.calls}", self.principal, priced or model(), CHAT.scan(asked), asked)
+        wanted = priced or model()
+        found = Candidates(first=Candidate(Resolved(model=wanted, slug=wanted.slug, label=wanted.slug), ()))
+        return await self.budget.hold(f"r{self.calls}", self.principal, found, CHAT.scan(asked), asked)
 
     async def refused(self, asked: bytes = body(), priced: Model | None = None) -> tuple[FaultKind, str]:
         with pytest.raises(FaultError) as caught:

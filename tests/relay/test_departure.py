@@ -85,12 +85,13 @@ def test_leaving_while_being_cancelled_from_elsewhere_stays_a_cancellation() -> 
 @pytest.mark.fault(28)
 def test_what_is_billed_anyway_goes_on_until_its_time_is_over() -> None:
     async def run() -> None:
-        caller, drains = FakeCaller(), Drains(1, 0.01)
+        caller, drains = FakeCaller(), Drains(1, 0.5)
         departure = Departure(caller, drains)
         departure.asking("drain", stream=True)
         asyncio.get_running_loop().call_soon(caller.leave)
         with departure:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
         assert (departure.gone, departure.draining, drains.running) == (True, True, 1)
         with pytest.raises(CallerGoneError):
             await wait_in(departure)

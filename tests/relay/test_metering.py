@@ -73,7 +73,7 @@ def test_a_report_that_cannot_be_true_is_replaced(report: Usage, size: int, sent
         pytest.param(
             Usage(input_tokens=9, output_tokens=9_000), 60, {"max_output_tokens": 8192}, id="hidden reasoning"
         ),
-        pytest.param(Usage(input_tokens=9, output_tokens=30), 60, {"output_limit": 10}, id="above the limit sent"),
+        pytest.param(Usage(input_tokens=9, output_tokens=3000), 60, {"output_limit": 10}, id="above the limit sent"),
         pytest.param(Usage(input_tokens=9, output_tokens=2), 200, {}, id="few tokens for long blanks"),
         pytest.param(Usage(input_tokens=9, audio_output_tokens=200), 900_000, {}, id="sound is not counted by bytes"),
         pytest.param(Usage(cache_read_tokens=9, output_tokens=3), 9, {}, id="all of it cached"),

@@ -31,6 +31,10 @@ providers:
 """
 
 
+# Many tests share a gateway; what one provider did in one of them must not decide the next.
+NO_MEMORY = {"breakers": False, "retry_percent": 1000}
+
+
 class RunningGateway:
     """A gateway in a thread with a loop of its own, so that blocking clients can call it.
 
@@ -106,7 +110,7 @@ class RunningGateway:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         file = self.data_dir / "catalog.yaml"
         file.write_text(self._catalog.format(simulator=self.simulator.url))
-        settings = Settings(data_dir=self.data_dir / "data", catalog=file, **self._settings)
+        settings = Settings(data_dir=self.data_dir / "data", catalog=file, **{**NO_MEMORY, **self._settings})
         gateway = await Gateway.wire(settings, self._environ, self.log_bytes)  # type: ignore[arg-type]
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         server = uvicorn.Server(gateway.config)

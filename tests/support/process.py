@@ -7,20 +7,27 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
 
 class GatewayProcess:
-    """`tollhouse serve` on a free port; `output` is all that it printed, `url` where it answers."""
+    """`tollhouse serve` on a free port; `output` is all that it printed, `url` where it answers. `module` may be
+    another that does the same, with its arguments."""
 
-    def __init__(self, data_dir: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        module: Sequence[str] = ("tollhouse",),
+    ) -> None:
         self.data_dir = data_dir
         self.log_path = data_dir.with_suffix(".log")
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
-        command = [sys.executable, "-m", "tollhouse", "serve", "--data-dir", str(data_dir), "--port", "0", *arguments]
+        command = [sys.executable, "-m", *module, "serve", "--data-dir", str(data_dir), "--port", "0", *arguments]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env={**kept, **(environ or {})}

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import time
 import tracemalloc
 import zlib
 
@@ -329,3 +330,27 @@ def test_garbage_is_an_answer_or_a_fault_and_nothing_else(data: bytes, size: int
         asyncio.run(read_pieces(pieces, close=True))
     except FaultError as error:
         assert error.fault.kind is FaultKind.PROVIDER_UNAVAILABLE  # noqa: PT017
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_waiting_for_a_part_cuts_nothing_off_and_keeps_the_limits(loop: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
+        await reader.read(1)
+
+    async def body(upstream: HttpUpstream, url: str) -> None:
+        answer = await upstream.send(request(url, stream=True))
+        assert await answer.arrives(5)
+        assert await answer.read() == b"ab"
+        assert not await answer.arrives(0.01)
+        # Silence is a failure in the end, however often one asks.
+        started_s = time.monotonic()
+        while not await answer.arrives(0.05):
+            assert time.monotonic() - started_s < 5
+        with pytest.raises(FaultError) as caught:
+            await answer.read()
+        assert caught.value.fault.kind is FaultKind.PROVIDER_TIMEOUT
+        answer.close()
+
+    run(with_server(serve, body), loop)

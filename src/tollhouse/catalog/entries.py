@@ -12,6 +12,10 @@ from tollhouse.wire.quirks import Quirks
 
 _REST_OF_NAME = re.compile(r"[!-~]{1,1024}", re.ASCII)
 
+Strategy = Literal["weighted", "ordered", "cheapest", "fastest"]
+"""Which of a model's deployments goes first among those of one order: by chance and weight, as they are written, the
+one that costs callers least, the one that answers soonest."""
+
 
 OnDisconnect = Literal["cancel", "cancel_streams", "drain"]
 """What becomes of an answer whose caller has hung up: it is cut off, because the provider then stops and bills no more
@@ -30,37 +34,27 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """One account at one vendor. `format` names a wire format. `api_key` is a secret: never logged, never shown."""
+    """One account at one vendor. `format` names a wire format. `api_key` and `more_keys` are secrets: never
+    logged, never shown."""
 
     id: str
     format: str
     base_url: str
     api_key: str | None = None
+    more_keys: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     quirks: Quirks = Quirks()
     timeouts: Timeouts = Timeouts()
     on_disconnect: OnDisconnect = "cancel"
 
-    def __repr__(self) -> str:
-        """Without the key and the headers, which may hold one."""
-        return f"Provider({self.id!r}, {self.format!r}, {self.base_url!r})"
-
-
-class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """A model at a provider. `order` 0 is tried before 1; `weight` shares the load within an order. `quirks` and
-    `timeouts` are the ones in force: the provider's, with the deployment's own in their place."""
-
-    provider: Provider
-    upstream_model: str
-    order: int = 0
-    weight: int = 1
-    quirks: Quirks = Quirks()
-    timeouts: Timeouts = Timeouts()
-
     @property
-    def name(self) -> str:
-        """`provider:upstream-model`, as trails and logs show it."""
-        return f"{self.provider.id}:{self.upstream_model}"
+    def keys(self) -> tuple[str | None, ...]:
+        """All keys that a call may be sent with; one None for a provider without any."""
+        return (self.api_key, *self.more_keys)
+
+    def __repr__(self) -> str:
+        """Without the keys and the headers, which may hold one."""
+        return f"Provider({self.id!r}, {self.format!r}, {self.base_url!r})"
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +110,25 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
         return self == Price(version=self.version)
 
 
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """A model at a provider. `order` 0 is tried before 1; `weight` shares the load within an order. `quirks` and
+    `timeouts` are the ones in force: the provider's, with the deployment's own in their place. `price` stands in place
+    of the model's where it has one of its own."""
+
+    provider: Provider
+    upstream_model: str
+    order: int = 0
+    weight: int = 1
+    quirks: Quirks = Quirks()
+    timeouts: Timeouts = Timeouts()
+    price: Price | None = None
+
+    @property
+    def name(self) -> str:
+        """`provider:upstream-model`, as trails and logs show it."""
+        return f"{self.provider.id}:{self.upstream_model}"
+
+
 class Creator(msgspec.Struct, frozen=True, kw_only=True):
     """Who made a model."""
 
@@ -135,11 +148,29 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     mode: str | None = None
 
 
+class Fallbacks(msgspec.Struct, frozen=True, kw_only=True):
+    """Slugs of the models that may answer in a model's place, in order: when none of its deployments can, when its
+    context is too short for the request, and when its content filter refuses it."""
+
+    unavailable: tuple[str, ...] = ()
+    context_length: tuple[str, ...] = ()
+    content_filter: tuple[str, ...] = ()
+
+    @property
+    def slugs(self) -> tuple[str, ...]:
+        """All of them, each once."""
+        return tuple(dict.fromkeys((*self.unavailable, *self.context_length, *self.content_filter)))
+
+
+NO_FALLBACKS = Fallbacks()
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """One model that callers can name. A wildcard (`slug` ends in `*`) hands the rest of the name on to its
     deployments' `*` and is never listed. `demo` marks a model that the simulator answers in place of a provider that
     is not configured. `context_length` and `max_output_tokens` are in tokens, 0 where unknown. `tokenizer` names the
-    encoding (`tokens/encodings.py`) in which prompts are counted where the provider does not."""
+    encoding (`tokens/encodings.py`) in which prompts are counted where the provider does not. `strategy` orders its
+    deployments; `sticky` keeps a conversation where it was, among deployments that the strategy holds for equal."""
 
     slug: str
     name: str
@@ -158,6 +189,9 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     hugging_face_id: str | None = None
     demo: bool = False
     unpriced_allowed: bool = False
+    strategy: Strategy = "weighted"
+    sticky: bool = True
+    fallbacks: Fallbacks = NO_FALLBACKS
     tokenizer: str = BYTES
 
     @property

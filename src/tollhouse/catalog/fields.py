@@ -177,6 +177,10 @@ class Fields:
         found = self.node(key)
         return None if found is None else Fields(found, self.file, self.path_of(key), self.problems)
 
+    def mapping_or_texts(self, key: str) -> "Fields | tuple[str, ...] | None":
+        """The mapping under `key`, or the list of texts where there is one."""
+        return self.texts(key) if isinstance(self.node(key), Listing) else self.mapping(key)
+
     def mappings(self, key: str, name_key: str = "") -> list["Fields"]:
         """The list of mappings under `key`; the path of each names its `name_key`: `models[3] (openai/gpt-5)`."""
         found: list[Fields] = []

@@ -146,6 +146,7 @@ class _Drafts:
 
     def link(self) -> Loaded:
         """Join models to providers; what cannot be called is left out."""
+        self._check_fallbacks()
         models: list[Model] = []
         left_out: list[LeftOut] = []
         for draft in self._models.values():
@@ -165,6 +166,19 @@ class _Drafts:
             left_out=tuple(left_out),
             warnings=tuple(warnings),
         )
+
+    def _check_fallbacks(self) -> None:
+        """Every fallback is a model of the catalogue, whether its provider is set up or not."""
+        names = {name: slug for slug, draft in self._models.items() for name in (slug, *draft.model.aliases)}
+        prefixes = tuple(slug[:-1] for slug in self._models if slug.endswith("*"))
+        for draft in self._models.values():
+            fallbacks = draft.model.fallbacks
+            for slug in fallbacks.slugs:
+                if names.get(slug) == draft.model.slug:
+                    draft.fields.report(f"`{slug}` cannot stand in for itself", "fallbacks")
+                elif slug not in names and not slug.startswith(prefixes):
+                    hint = did_you_mean(slug, names)
+                    draft.fields.report(f"the model `{slug}` is not among `models`{hint}", "fallbacks")
 
     def _why_not(self, provider_id: str) -> str | None:
         draft = self._providers[provider_id]
@@ -204,6 +218,7 @@ class _Drafts:
             weight=entry.weight,
             quirks=read_quirks(entry.fields, provider.provider.quirks),
             timeouts=read_timeouts(entry.fields, provider.provider.timeouts),
+            price=entry.price,
         )
         entry.fields.done()
         return deployment

@@ -2,10 +2,11 @@
 
 import datetime
 import re
+from typing import cast, get_args
 
 import msgspec
 
-from tollhouse.catalog.entries import Benchmark, Creator, Model
+from tollhouse.catalog.entries import NO_FALLBACKS, Benchmark, Creator, Fallbacks, Model, Price, Strategy
 from tollhouse.catalog.fields import Fields
 from tollhouse.catalog.prices import read_price
 from tollhouse.catalog.problems import did_you_mean
@@ -31,6 +32,7 @@ class DeploymentDraft(msgspec.Struct, frozen=True, kw_only=True):
     order: int
     weight: int
     demo: bool
+    price: Price | None
     fields: Fields
 
 
@@ -76,6 +78,9 @@ def read_model(fields: Fields, creators: dict[str, Creator]) -> ModelDraft:
         hugging_face_id=fields.text("hugging_face_id") or None,
         tokenizer=fields.choice("tokenizer", sorted(NAMES), BYTES),
         unpriced_allowed=fields.choice("unpriced", ("refuse", "allow"), "refuse") == "allow",
+        strategy=cast("Strategy", fields.choice("strategy", get_args(Strategy), "weighted")),
+        sticky=fields.flag("sticky", default=True),
+        fallbacks=_read_fallbacks(fields),
     )
     deployments = tuple(_read_deployment(entry, model) for entry in fields.mappings("deployments", "provider"))
     if not fields.has("deployments"):
@@ -98,8 +103,25 @@ def _read_deployment(fields: Fields, model: Model) -> DeploymentDraft:
         order=fields.integer("order", minimum=0),
         weight=fields.integer("weight", default=1),
         demo=fields.flag("demo", default=False),
+        price=read_price(fields) if fields.has("pricing") or fields.has("free") else None,
         fields=fields,
     )
+
+
+def _read_fallbacks(fields: Fields) -> Fallbacks:
+    """`fallbacks`: a list of models for all reasons, or a list for each."""
+    found = fields.mapping_or_texts("fallbacks")
+    if isinstance(found, tuple):
+        return Fallbacks(unavailable=found, context_length=found, content_filter=found)
+    if found is None:
+        return NO_FALLBACKS
+    fallbacks = Fallbacks(
+        unavailable=found.texts("unavailable"),
+        context_length=found.texts("context_length"),
+        content_filter=found.texts("content_filter"),
+    )
+    found.done()
+    return fallbacks
 
 
 def _read_creator_of(fields: Fields, slug: str, creators: dict[str, Creator]) -> Creator:

@@ -64,13 +64,14 @@ def read_provider(fields: Fields, around: Surroundings) -> ProviderDraft:
     format_name = _read_format(fields, around)
     enabled = fields.flag("enabled", default=True)
     base_url, from_environment = _read_base_url(fields, around)
-    key = _read_key(fields, around)
+    key, more_keys = _read_keys(fields, around)
     headers, missing_header = _read_headers(fields, around, has_key=key.value is not None or key.missing is not None)
     provider = Provider(
         id=provider_id,
         format=format_name,
         base_url=base_url,
         api_key=key.value,
+        more_keys=more_keys,
         headers=headers,
         quirks=read_quirks(fields, Quirks()),
         timeouts=read_timeouts(fields, Timeouts()),
@@ -163,6 +164,24 @@ def _read_base_url(fields: Fields, around: Surroundings) -> tuple[str, bool]:
     if urlsplit(given).path in {"", "/"}:
         given = given.rstrip("/") + urlsplit(written).path
     return given.rstrip("/"), True
+
+
+def _read_keys(fields: Fields, around: Surroundings) -> tuple[_Secret, tuple[str, ...]]:
+    """The first key, and the others; of `api_keys` those whose variables are set."""
+    if not fields.has("api_keys"):
+        return _read_key(fields, around), ()
+    if fields.has("api_key"):
+        fields.report("has `api_key` and `api_keys`; put all keys into `api_keys`", "api_key")
+    found = [_resolve(fields, "api_keys", written, around) for written in fields.texts("api_keys")]
+    given = [secret for secret in found if secret.value is not None]
+    if not found:
+        fields.report("has to hold at least one key", "api_keys")
+        return _Secret(), ()
+    if not given:
+        return found[0], ()
+    values = dict.fromkeys(secret.value or "" for secret in given)
+    first, *rest = values
+    return _Secret(value=first, is_literal=any(secret.is_literal for secret in given)), tuple(rest)
 
 
 def _read_key(fields: Fields, around: Surroundings) -> _Secret:

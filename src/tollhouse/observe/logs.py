@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from tollhouse.observe.record import CallRecord
+from tollhouse.observe.trail import attempts_line
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -54,6 +55,7 @@ class _CallLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ms: int
     first_byte_ms: int | None = None
     attempts: int
+    trail: str | None = None
     event: str
     level: str
     timestamp: datetime.datetime
@@ -101,6 +103,7 @@ class Log:
             ms=record.finished_at_ms - record.started_at_ms,
             first_byte_ms=record.first_byte_ms,
             attempts=len(record.attempts),
+            trail=attempts_line(record.attempts) if _is_telling(record) else None,
             event="call",
             level="info",
             timestamp=datetime.datetime.now(datetime.UTC),
@@ -142,6 +145,11 @@ class Log:
         facts = {name: value for name, value in event.items() if value is not None}
         line = self._redaction.strike(msgspec.json.encode(facts).decode())
         return self._prefix_shape.sub(_STRUCK, line).encode()
+
+
+def _is_telling(record: CallRecord) -> bool:
+    """Whether the attempts say more than that the only one went well."""
+    return len(record.attempts) > 1 or any(attempt.outcome != "ok" for attempt in record.attempts)
 
 
 class _Adopted(logging.Handler):

@@ -4,6 +4,7 @@ import os
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
+from tollhouse.observe.provider_metrics import ProviderMetrics
 from tollhouse.observe.record import CallRecord
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -28,9 +29,6 @@ class Metrics:
         )
         self._cost = Counter(
             "tollhouse_cost_nano_usd_total", "What callers were charged.", ("model",), registry=self._registry
-        )
-        self._attempts = Counter(
-            "tollhouse_attempts_total", "Attempts by outcome.", ("provider", "outcome"), registry=self._registry
         )
         self._refused = Counter(
             "tollhouse_refused_total",
@@ -74,6 +72,7 @@ class Metrics:
         self._open_holds = Gauge(
             "tollhouse_open_holds", "Calls held for now.", registry=self._registry, multiprocess_mode="livesum"
         )
+        self.providers = ProviderMetrics(self._registry)
         self._children: dict[tuple[str, ...], tuple[Counter, ...]] = {}
 
     def call(self, record: CallRecord, model_label: str) -> None:
@@ -94,7 +93,7 @@ class Metrics:
             children[2].inc(record.completion_tokens)
             children[3].inc(record.cost_nano_usd)
         for attempt in record.attempts:
-            self._attempts.labels(attempt.provider, attempt.outcome).inc()
+            self.providers.attempt(attempt.provider, attempt.outcome)
         self._seconds.labels(record.dialect).observe((record.finished_at_ms - record.started_at_ms) / 1000)
         if record.first_byte_ms is not None:
             self._first_byte.labels(record.dialect).observe(record.first_byte_ms / 1000)

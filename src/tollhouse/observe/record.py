@@ -3,9 +3,12 @@
 import msgspec
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One try at one deployment. `outcome` is "ok", a fault kind, or "aborted" when nobody waited for it any longer;
-    `status` is the provider's HTTP status, 0 without."""
+    `status` is the provider's HTTP status, 0 without. `why` says what it was made for: `first`, `again` (the same once
+    more), `key` (another key), `failover` (another deployment), `fallback` (another model). `model` is that other
+    model, `key_number` counts the provider's keys from 1, `probe` marks a call that found out whether a deployment
+    works again. `message` says in safe words what went wrong."""
 
     deployment: str
     provider: str
@@ -13,6 +16,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str
     status: int
     elapsed_ms: int
+    why: str = "first"
+    model: str | None = None
+    key_number: int = 1
+    probe: bool = False
+    message: str | None = None
 
 
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True):

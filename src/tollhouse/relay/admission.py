@@ -8,12 +8,13 @@ import msgspec
 from tollhouse.accounts import keys
 from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import AccountStore
-from tollhouse.catalog.entries import Catalog, Deployment, Resolved
-from tollhouse.ir.fault import Fault, FaultError, FaultKind, invalid_request
+from tollhouse.catalog.entries import Catalog, Resolved
+from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.money.lease import Hold
-from tollhouse.money.pricing import is_tool, unpriced_feature
 from tollhouse.relay.budget import Budget
 from tollhouse.relay.call import Call
+from tollhouse.relay.candidates import Candidates, Wanted, find_candidates
+from tollhouse.routing.asked import take_asked
 from tollhouse.wire.format import Scan, WireFormat
 
 _CACHED_KEYS = 10_000
@@ -91,15 +92,15 @@ class Authenticator:
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that may be forwarded. Whoever has it ends its hold."""
+    """A call that may be forwarded. Whoever has it ends its hold. `resolved` is the model that answers: the one that
+    was asked for, until another of the candidates has done so."""
 
     call: Call
     principal: Principal
     format: WireFormat
     scan: Scan
     resolved: Resolved
-    deployments: tuple[Deployment, ...]
-    """Who may be asked."""
+    candidates: Candidates
     hold: Hold
     injected_limit: int | None = None
     """The limit on the answer's tokens that the gateway has set, since the caller set none and more does not fit."""
@@ -108,37 +109,6 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     def output_limit(self) -> int | None:
         """The limit on the answer's tokens that is sent, None without one."""
         return self.injected_limit or self.scan.peek.output_limit
-
-
-def paid_features(scan: Scan, *, native: bool) -> tuple[tuple[str, str], ...]:
-    """The (field, price name) pairs of what a call pays extra for. `native`: the provider speaks the caller's format;
-    only then does it get the tools of its own that were asked for, for no other format can say them."""
-    return scan.peek.paid if native else tuple(each for each in scan.peek.paid if not is_tool(each[1]))
-
-
-def _deployments(resolved: Resolved, scan: Scan, wire_format: WireFormat) -> tuple[Deployment, ...]:
-    """The deployments that get nothing without a price. Raises FaultError (invalid_request) when there is none.
-
-    Some programs offer a provider's own tool in every call, so one without a price is no reason to refuse where a
-    translation leaves it out, which is a loss like any other.
-    """
-    model = resolved.model
-    if model.unpriced_allowed:
-        return model.deployments
-    unpriced = unpriced_feature(model.price, scan.peek.paid)
-    if unpriced is None:
-        return model.deployments
-    translated = tuple(one for one in model.deployments if one.provider.format != wire_format.name)
-    if translated:
-        unpriced = unpriced_feature(model.price, paid_features(scan, native=False))
-        if unpriced is None:
-            return translated
-    field, name = unpriced
-    raise invalid_request(
-        f"`{field}` asks for {name[:_NAME_CHARS]!r}, which has no price for the model {resolved.slug}. "
-        "Leave it out, or have the operator add its price to the catalogue.",
-        field,
-    )
 
 
 class Admission:
@@ -154,27 +124,26 @@ class Admission:
         key_limit, books_unavailable."""
         call.voice.validate(call.body)
         wire_format = self._formats[call.voice.format_name]
-        scan = wire_format.scan(call.body)
+        scan, asked = take_asked(wire_format.scan(call.body))
         resolved = self.resolve(scan.peek.model, principal)
-        model = resolved.model
-        deployments = _deployments(resolved, scan, wire_format)
-        native = any(deployment.provider.format == wire_format.name for deployment in deployments)
-        priced = msgspec.structs.replace(scan.peek, paid=paid_features(scan, native=native))
-        priced_scan = msgspec.structs.replace(scan, peek=priced)
-        terms = await self._budget.hold(call.request_id, principal, model, priced_scan, call.body)
+        candidates = find_candidates(
+            resolved, asked, Wanted(scan, wire_format.name, lambda name: self.resolve(name, principal, "models"))
+        )
+        terms = await self._budget.hold(call.request_id, principal, candidates, candidates.priced(scan), call.body)
         return Admitted(
             call=call,
             principal=principal,
             format=wire_format,
             scan=scan,
             resolved=resolved,
-            deployments=deployments,
+            candidates=candidates,
             hold=terms.hold,
             injected_limit=terms.injected_limit,
         )
 
-    def resolve(self, name: str, principal: Principal) -> Resolved:
-        """The model of this name, if the key may use it. Raises FaultError (unknown_model, model_not_allowed)."""
+    def resolve(self, name: str, principal: Principal, param: str = "model") -> Resolved:
+        """The model of this name, if the key may use it; `param` is the field that named it. Raises FaultError
+        (unknown_model, model_not_allowed)."""
         resolved = self._catalog().resolve(name)
         if resolved is None:
             raise FaultError(
@@ -183,7 +152,7 @@ class Admission:
                     source="client",
                     message=f"The model {name[:200]!r} cannot be called here: it is not in the catalogue, or no "
                     "provider that serves it is set up. The list of models says which can be called.",
-                    param="model",
+                    param=param,
                 )
             )
         allowed = principal.allowed_models
@@ -193,7 +162,7 @@ class Admission:
                     kind=FaultKind.MODEL_NOT_ALLOWED,
                     source="policy",
                     message=f"This key may not use the model {resolved.slug}. Use another model or another key.",
-                    param="model",
+                    param=param,
                 )
             )
         return resolved

@@ -1,33 +1,42 @@
 """Attempts: asks one deployment after another until an answer begins."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable
+from datetime import datetime
 
 import msgspec
 
-from tollhouse.catalog.entries import Deployment
+from tollhouse.catalog.entries import Deployment, Price
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.usage import Usage
 from tollhouse.observe.record import Attempt
 from tollhouse.relay.admission import Admitted
-from tollhouse.relay.outgoing import OnLoss, Outgoing
-from tollhouse.routing.plan import Plan
+from tollhouse.relay.outgoing import OnLoss
+from tollhouse.relay.stages import Asking, Stages, Surroundings
+from tollhouse.routing.budget import BudgetRules, RetryBudget
+from tollhouse.routing.health import Choice
+from tollhouse.routing.plan import Plan, PlanLimits, PlannedAttempt
 from tollhouse.tokens.bounds import likely_prompt_tokens
 from tollhouse.upstream.auth import authorization
 from tollhouse.upstream.client import Upstream, UpstreamAnswer, UpstreamRequest
 from tollhouse.wire.format import AnswerPolicy, WireFormat
 from tollhouse.wire.pipe import Pipe, open_pipe
+from tollhouse.wire.provider_faults import retry_after
 from tollhouse.wire.translation import Made, open_translation
 
 _ON_LOSS_HEADER = "x-tollhouse-on-loss"
 _ERROR_BODY_BYTES = 64 * 1024
+_MESSAGE_CHARS = 300
 _OWN_HEADERS = (("content-type", "application/json"), ("user-agent", "tollhouse"))
 
 
 class Opened(msgspec.Struct, kw_only=True):
-    """An answer that has begun: `first` is what the caller may have now; `ended` says that nothing more will come."""
+    """An answer that has begun: `first` is what the caller may have now; `ended` says that nothing more will come.
+    `admitted` is the call with the model that answers, at its price."""
 
+    admitted: Admitted
     deployment: Deployment
     answer: UpstreamAnswer
     pipe: Pipe
@@ -35,170 +44,46 @@ class Opened(msgspec.Struct, kw_only=True):
     ended: bool
     losses: list[Loss]
     """What the translation has lost so far; a stream may add to it until its end."""
+    broke_off: Callable[[], None]
+    """To be told when the provider did not bring the answer to its end."""
 
 
 class Paid(msgspec.Struct, frozen=True):
-    """What a provider says that a failed attempt has used."""
+    """What a provider says that a failed attempt has used, and what callers pay there."""
 
     deployment: Deployment
     usage: Usage
+    price: Price
 
 
 class AttemptLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How long and how often one call may try, and whether it may lose anything on the way."""
+    """How long and how often one call may try, whether it may lose anything on the way, and for how long the start of
+    a stream that has no content yet may be held back."""
 
     attempts: int
     budget_s: float
     on_loss: OnLoss = "report"
+    hold_back_s: float = 10.0
+    retries: BudgetRules = BudgetRules()
 
 
-class _Asking(msgspec.Struct, frozen=True):
-    """One call on its way out."""
+class Notices(msgspec.Struct, frozen=True):
+    """Whom the attempts tell, and the time of day, which dates of providers are compared with."""
 
-    admitted: Admitted
-    outgoing: Outgoing
-    policy: AnswerPolicy
+    retry_denied: Callable[[str], None]
+    now: Callable[[], datetime]
+
+
+class Traces(msgspec.Struct, frozen=True):
+    """What the attempts of one call leave behind, and whom they ask. `asks` is told which deployment is asked now and
+    the call as it stands if that one answers, or (None) that none is; what it raises ends the plan. `paid` gets what
+    failed attempts used all the same, where their providers say so. From the moment at which `told` says that the
+    caller knows which model answers, no other one does."""
+
+    trail: list[Attempt]
     paid: list[Paid]
-
-
-class Attempts:
-    """Runs a `Plan`; every try leaves an `Attempt` in the trail."""
-
-    def __init__(
-        self,
-        upstream: Upstream,
-        formats: Mapping[str, WireFormat],
-        limits: AttemptLimits,
-        clock_s: Callable[[], float],
-        chance: Callable[[], float],
-    ) -> None:
-        self._upstream = upstream
-        self._formats = formats
-        self._limits = limits
-        self._clock_s = clock_s
-        self._chance = chance
-
-    async def open(
-        self,
-        admitted: Admitted,
-        policy: AnswerPolicy,
-        trail: list[Attempt],
-        paid: list[Paid],
-        asks: Callable[[Deployment | None], None],
-    ) -> Opened:
-        """The first answer that begins well. Raises FaultError with the last fault when the plan ends without one.
-
-        `asks` is told which deployment is asked now, and (None) that none is; what it raises ends the plan. `paid` gets
-        what failed attempts used all the same, where their providers say so.
-        """
-        asked = admitted.call.headers.get(_ON_LOSS_HEADER, "").strip().lower()
-        on_loss: OnLoss = "reject" if asked == "reject" else self._limits.on_loss
-        outgoing = Outgoing(admitted, self._formats, on_loss)
-        asking = _Asking(admitted, outgoing, policy, paid)
-        plan = Plan(
-            outgoing.order(admitted.deployments),
-            attempts=self._limits.attempts,
-            started_s=admitted.call.started_s,
-            budget_s=self._limits.budget_s,
-            chance=self._chance,
-        )
-        fault: Fault | None = None
-        while (planned := plan.next(fault, self._clock_s())) is not None:
-            asks(None)
-            if planned.delay_s > 0:
-                await asyncio.sleep(planned.delay_s)
-            asks(planned.deployment)
-            started_s = self._clock_s()
-            request = self._request(asking, planned.deployment)
-            try:
-                opened = await self._try(asking, planned.deployment, request)
-            except FaultError as error:
-                fault = msgspec.structs.replace(error.fault, provider=planned.deployment.provider.id)
-                status = fault.upstream_status or 0
-                trail.append(self._attempt(planned.deployment, request, fault.kind.value, status, started_s))
-                continue
-            except asyncio.CancelledError:
-                trail.append(self._attempt(planned.deployment, request, "aborted", 0, started_s))
-                raise
-            trail.append(self._attempt(planned.deployment, request, "ok", 200, started_s))
-            return opened
-        if fault is None:
-            message = "No time was left to ask a provider. Try again later."
-            fault = Fault(kind=FaultKind.PROVIDER_TIMEOUT, source="gateway", message=message)
-        raise FaultError(fault)
-
-    def _request(self, asking: _Asking, deployment: Deployment) -> UpstreamRequest:
-        admitted, outgoing = asking.admitted, asking.outgoing
-        provider = deployment.provider
-        stream = admitted.scan.peek.stream
-        target = outgoing.format_of(deployment)
-        came = admitted.call.headers
-        # They are options of the caller's format: in another one they would mean nothing.
-        names = () if outgoing.is_translated(deployment) else target.forwarded_headers
-        forwarded = tuple((name, came[name]) for name in names if name in came)
-        accept = "text/event-stream" if stream else "application/json"
-        headers = (*_OWN_HEADERS, ("accept", accept), *forwarded, *provider.headers)
-        return UpstreamRequest(
-            url=provider.base_url + target.path,
-            headers=(*headers, *authorization(provider, headers)),
-            body=outgoing.body(deployment),
-            timeouts=deployment.timeouts,
-            stream=stream,
-        )
-
-    async def _try(self, asking: _Asking, deployment: Deployment, request: UpstreamRequest) -> Opened:
-        answer = await self._upstream.send(request)
-        seen = _Seen()
-        try:
-            await _refuse_failure(asking.outgoing.format_of(deployment), answer, seen, stream=request.stream)
-            pipe, losses = _open(asking, deployment)
-            first = b""
-            ended = False
-            while not first and not ended:
-                data = await answer.read()
-                seen.note(data)
-                ended = not data
-                first = pipe.close() if ended else pipe.feed(data)
-        except BaseException as error:
-            answer.close()
-            if isinstance(error, FaultError):
-                usage = asking.outgoing.format_of(deployment).failed_usage(seen.body())
-                if usage is not None and usage.total_tokens:
-                    asking.paid.append(Paid(deployment, usage))
-            raise
-        return Opened(deployment=deployment, answer=answer, pipe=pipe, first=first, ended=ended, losses=losses)
-
-    def _attempt(
-        self, deployment: Deployment, request: UpstreamRequest, outcome: str, status: int, started_s: float
-    ) -> Attempt:
-        return Attempt(
-            deployment=deployment.name,
-            provider=deployment.provider.id,
-            url=request.url,
-            outcome=outcome,
-            status=status,
-            elapsed_ms=round((self._clock_s() - started_s) * 1000),
-        )
-
-
-def _open(asking: _Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
-    """The pipe for the deployment's answer, and the list to which it adds what it cannot carry over."""
-    admitted, outgoing, policy = asking.admitted, asking.outgoing, asking.policy
-    losses = list(outgoing.losses(deployment))
-    if not outgoing.is_translated(deployment):
-        return open_pipe(admitted.format, policy, admitted.scan.peek), losses
-    call = admitted.call
-    made = Made(
-        id=policy.answer_id or call.request_id,
-        created=call.started_at_ms // 1000,
-        creator=admitted.resolved.model.creator.slug,
-        custom_tools=outgoing.custom_tools(deployment),
-        losses=losses,
-        grouped=outgoing.grouped_tools(),
-        input_tokens=likely_prompt_tokens(call.body) if admitted.scan.peek.stream else 0,
-    )
-    source = outgoing.format_of(deployment)
-    return open_translation(source, admitted.format, policy, admitted.scan.peek, made), losses
+    asks: Callable[[Deployment | None, Admitted], None]
+    told: Callable[[], bool]
 
 
 class _Seen:
@@ -219,17 +104,203 @@ class _Seen:
         return b"".join(self._parts)
 
 
-async def _refuse_failure(source: WireFormat, answer: UpstreamAnswer, seen: _Seen, *, stream: bool) -> None:
-    """A 200 that is a web page, or one JSON body where a stream was asked for, is a failure in disguise."""
-    status = answer.status
-    content_type = next((value for name, value in answer.headers if name == "content-type"), "")
-    kind = content_type.partition(";")[0].strip().lower()
-    if status == 200 and (kind == "text/html" or (stream and kind == "application/json")):
-        status = 502
-    if status != 200:
+class Attempts:
+    """Runs a `Plan`; every try leaves an `Attempt` in the trail."""
+
+    def __init__(self, upstream: Upstream, limits: AttemptLimits, around: Surroundings, notices: Notices) -> None:
+        self._upstream = upstream
+        self._limits = limits
+        self._around = around
+        self._health = around.health
+        self._notices = notices
+        self._clock_s = around.clock_s
+        self._budgets: dict[str, RetryBudget] = {}
+
+    async def open(self, admitted: Admitted, policy: AnswerPolicy, traces: Traces) -> Opened:
+        """The first answer that begins well. Raises FaultError with the last fault when the plan ends without one."""
+        asked = admitted.call.headers.get(_ON_LOSS_HEADER, "").strip().lower()
+        on_loss: OnLoss = "reject" if asked == "reject" else self._limits.on_loss
+        stages = Stages(admitted, policy, on_loss, self._around)
+        budget = self._budget(admitted.resolved.label)
+        limits = PlanLimits(attempts=self._limits.attempts, deadline_s=admitted.call.started_s + self._limits.budget_s)
+        plan = Plan(stages.stages(traces.told), self._health, budget, limits, self._around.chance)
+        fault: Fault | None = None
+        while (planned := plan.next(fault, self._clock_s())) is not None:
+            try:
+                opened = await self._attempt(stages.asking(planned.stage), planned, traces)
+            except FaultError as error:
+                fault = error.fault
+                continue
+            budget.answered(self._clock_s(), by_retry=planned.is_retry)
+            return opened
+        if fault is None:
+            message = "No time was left to ask a provider. Try again later."
+            fault = Fault(kind=FaultKind.PROVIDER_TIMEOUT, source="gateway", message=message)
+        traces.asks(None, admitted)
+        if fault.from_provider:
+            budget.failed(self._clock_s())
+        if plan.denied:
+            self._notices.retry_denied(admitted.resolved.label)
+        raise FaultError(fault)
+
+    def _budget(self, label: str) -> RetryBudget:
+        budget = self._budgets.get(label)
+        if budget is None:
+            budget = self._budgets[label] = RetryBudget(self._limits.retries, self._clock_s())
+        return budget
+
+    async def _attempt(self, asking: Asking, planned: PlannedAttempt, traces: Traces) -> Opened:
+        """One try, with its traces: in the trail, and in what is known of the deployment."""
+        choice = planned.choice
+        reported = False
+        try:
+            traces.asks(None, asking.admitted)
+            if planned.delay_s > 0:
+                await asyncio.sleep(planned.delay_s)
+            traces.asks(choice.deployment, asking.answered_by(choice.deployment))
+            request = self._request(asking, choice)
+            started_s = self._clock_s()
+            traced = functools.partial(self._traced, asking, planned, request.url, started_s)
+            try:
+                opened = await self._try(asking, choice, request, traces.paid)
+            except FaultError as error:
+                fault = msgspec.structs.replace(error.fault, provider=choice.deployment.provider.id)
+                reported = True
+                self._health.failed(choice, fault, self._clock_s())
+                traces.trail.append(traced(fault))
+                raise FaultError(fault) from error
+            except asyncio.CancelledError:
+                traces.trail.append(msgspec.structs.replace(traced(), outcome="aborted", status=0))
+                raise
+            reported = True
+            now_s = self._clock_s()
+            self._health.succeeded(choice, now_s - started_s, now_s)
+            traces.trail.append(traced())
+        finally:
+            if not reported:
+                self._health.abandoned(choice)
+        return opened
+
+    def _request(self, asking: Asking, choice: Choice) -> UpstreamRequest:
+        admitted, outgoing, deployment = asking.admitted, asking.outgoing, choice.deployment
+        provider = deployment.provider
+        stream = admitted.scan.peek.stream
+        target = outgoing.format_of(deployment)
+        came = admitted.call.headers
+        # They are options of the caller's format: in another one they would mean nothing.
+        names = () if outgoing.is_translated(deployment) else target.forwarded_headers
+        forwarded = tuple((name, came[name]) for name in names if name in came)
+        accept = "text/event-stream" if stream else "application/json"
+        headers = (*_OWN_HEADERS, ("accept", accept), *forwarded, *provider.headers)
+        return UpstreamRequest(
+            url=provider.base_url + target.path,
+            headers=(*headers, *authorization(provider, headers, choice.key)),
+            body=outgoing.body(deployment),
+            timeouts=deployment.timeouts,
+            stream=stream,
+        )
+
+    async def _try(self, asking: Asking, choice: Choice, request: UpstreamRequest, paid: list[Paid]) -> Opened:
+        deployment = choice.deployment
+        source = asking.outgoing.format_of(deployment)
+        admitted = asking.answered_by(deployment)
+        answer = await self._upstream.send(request)
+        seen = _Seen()
+        try:
+            await self._refuse_failure(source, answer, seen, stream=request.stream)
+            pipe, losses = _open(asking, deployment)
+            first, ended = await self._beginning(answer, pipe, seen, stream=request.stream)
+        except BaseException as error:
+            answer.close()
+            if isinstance(error, FaultError):
+                usage = source.failed_usage(seen.body())
+                if usage is not None and usage.total_tokens:
+                    paid.append(Paid(deployment, usage, admitted.resolved.model.price))
+            raise
+        return Opened(
+            admitted=admitted,
+            deployment=deployment,
+            answer=answer,
+            pipe=pipe,
+            first=first,
+            ended=ended,
+            losses=losses,
+            broke_off=lambda: self._health.broke_off(choice, self._clock_s()),
+        )
+
+    async def _beginning(self, answer: UpstreamAnswer, pipe: Pipe, seen: _Seen, *, stream: bool) -> tuple[bytes, bool]:
+        """The first bytes for the caller, and whether they are all. The pipe keeps the frames before the first content
+        back, so that what fails until then fails over; from the first frame on that lasts `hold_back_s` at most."""
+        until_s: float | None = None
+        first, ended = b"", False
+        while not first and not ended:
+            if until_s is not None and not await answer.arrives(max(0.0, until_s - self._clock_s())):
+                first = pipe.release()
+                until_s, stream = None, False
+                continue
+            data = await answer.read()
+            seen.note(data)
+            ended = not data
+            first = pipe.close() if ended else pipe.feed(data)
+            if stream and until_s is None:
+                until_s = self._clock_s() + self._limits.hold_back_s
+        return first, ended
+
+    async def _refuse_failure(self, source: WireFormat, answer: UpstreamAnswer, seen: _Seen, *, stream: bool) -> None:
+        """A 200 that is a web page, or one JSON body where a stream was asked for, is a failure in disguise."""
+        status = answer.status
+        content_type = next((value for name, value in answer.headers if name == "content-type"), "")
+        kind = content_type.partition(";")[0].strip().lower()
+        if status == 200 and (kind == "text/html" or (stream and kind == "application/json")):
+            status = 502
+        if status == 200:
+            return
         body = await _read_at_most(answer, _ERROR_BODY_BYTES)
         seen.note(body)
-        raise FaultError(source.decode_fault(status, answer.headers, body))
+        fault = source.decode_fault(status, answer.headers, body)
+        if fault.retry_after_s is None and fault.retryable:
+            # A date means nothing to the formats, which know no time.
+            wait_s = retry_after(answer.headers, self._notices.now())
+            fault = msgspec.structs.replace(fault, retry_after_s=wait_s)
+        raise FaultError(fault)
+
+    def _traced(
+        self, asking: Asking, planned: PlannedAttempt, url: str, started_s: float, fault: Fault | None = None
+    ) -> Attempt:
+        choice = planned.choice
+        return Attempt(
+            deployment=choice.deployment.name,
+            provider=choice.deployment.provider.id,
+            url=url,
+            outcome=fault.kind.value if fault else "ok",
+            status=(fault.upstream_status or 0) if fault else 200,
+            elapsed_ms=round((self._clock_s() - started_s) * 1000),
+            why=planned.why,
+            model=asking.admitted.resolved.slug if planned.stage else None,
+            key_number=choice.key + 1,
+            probe=choice.probe,
+            message=fault.message[:_MESSAGE_CHARS] if fault else None,
+        )
+
+
+def _open(asking: Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
+    """The pipe for the deployment's answer, and the list to which it adds what it cannot carry over."""
+    admitted, outgoing, policy = asking.admitted, asking.outgoing, asking.policy
+    losses = [*admitted.candidates.asked.losses, *outgoing.losses(deployment)]
+    if not outgoing.is_translated(deployment):
+        return open_pipe(admitted.format, policy, admitted.scan.peek), losses
+    call = admitted.call
+    made = Made(
+        id=policy.answer_id or call.request_id,
+        created=call.started_at_ms // 1000,
+        creator=admitted.resolved.model.creator.slug,
+        custom_tools=outgoing.custom_tools(deployment),
+        losses=losses,
+        grouped=outgoing.grouped_tools(),
+        input_tokens=likely_prompt_tokens(call.body) if admitted.scan.peek.stream else 0,
+    )
+    source = outgoing.format_of(deployment)
+    return open_translation(source, admitted.format, policy, admitted.scan.peek, made), losses
 
 
 async def _read_at_most(answer: UpstreamAnswer, cap_bytes: int) -> bytes:

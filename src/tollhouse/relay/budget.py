@@ -7,13 +7,14 @@ import msgspec
 
 from tollhouse.accounts.limits import limit_account
 from tollhouse.accounts.principal import Limit, Principal
-from tollhouse.catalog.entries import Model
+from tollhouse.catalog.entries import Price
 from tollhouse.ir.fault import Fault, FaultError, FaultKind, TokenQuota
 from tollhouse.money.amount import usd_text
 from tollhouse.money.lease import Claim, Hold
 from tollhouse.money.ledger import Ledger, Short
 from tollhouse.money.pricing import upper_bound
 from tollhouse.relay.buckets import Bound, claims
+from tollhouse.relay.candidates import Candidates
 from tollhouse.tokens.bounds import most_prompt_tokens, most_tokens
 from tollhouse.wire.format import Scan
 
@@ -39,16 +40,19 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     request_id: str
     principal: Principal
-    model: Model
+    candidates: Candidates
     scan: Scan
     body: bytes
     now_ms: int
 
     def bound(self, prompt_tokens: int, output_tokens: int) -> Bound:
-        """The most that the call can take with so many tokens."""
+        """The most that the call can take with so many tokens, whichever of the candidates answers."""
         peek = self.scan.peek
-        nano_usd = upper_bound(self.model.price, prompt_tokens, output_tokens, peek.choices, peek.paid)
-        return Bound(nano_usd, prompt_tokens + peek.choices * output_tokens)
+
+        def most(price: Price) -> int:
+            return upper_bound(price, prompt_tokens, output_tokens, peek.choices, peek.paid)
+
+        return Bound(self.candidates.dearest(most), prompt_tokens + peek.choices * output_tokens)
 
     def claims(self, prompt_tokens: int, output_tokens: int) -> tuple[Claim, ...]:
         """What it has to hold."""
@@ -64,7 +68,9 @@ class Budget:
         self._now_ms = now_ms
         self._rule = rule
 
-    async def hold(self, request_id: str, principal: Principal, model: Model, scan: Scan, body: bytes) -> Terms:
+    async def hold(
+        self, request_id: str, principal: Principal, candidates: Candidates, scan: Scan, body: bytes
+    ) -> Terms:
         """Hold the most that the call can cost, before it is forwarded. Raises FaultError: insufficient_balance,
         key_limit, books_unavailable.
 
@@ -72,16 +78,21 @@ class Budget:
         without a limit of its own gets the one that is affordable, unless that is too low to be of use.
         """
         wish = _Wish(
-            request_id=request_id, principal=principal, model=model, scan=scan, body=body, now_ms=self._now_ms()
+            request_id=request_id,
+            principal=principal,
+            candidates=candidates,
+            scan=scan,
+            body=body,
+            now_ms=self._now_ms(),
         )
-        limit = scan.peek.output_limit or model.max_output_tokens or ASSUMED_OUTPUT_TOKENS
+        limit = scan.peek.output_limit or candidates.most_output_tokens or ASSUMED_OUTPUT_TOKENS
         asked = wish.claims(most_tokens(scan.size_bytes), limit)
-        outcome = await self._ledger.hold(request_id, asked, model.price.version, patient=False)
+        outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version, patient=False)
         if isinstance(outcome, Hold):
             return Terms(hold=outcome)
         prompt_tokens = min(most_tokens(scan.size_bytes), most_prompt_tokens(body))
         asked = wish.claims(prompt_tokens, limit)
-        outcome = await self._ledger.hold(request_id, asked, model.price.version)
+        outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version)
         if isinstance(outcome, Hold):
             return Terms(hold=outcome)
         if self._rule == "positive":
@@ -100,7 +111,7 @@ class Budget:
                 break
             limit = affordable
             claimed = wish.claims(prompt_tokens, limit)
-            outcome = await self._ledger.hold(wish.request_id, claimed, wish.model.price.version, patient=False)
+            outcome = await self._ledger.hold(wish.request_id, claimed, wish.candidates.price_version, patient=False)
             if isinstance(outcome, Hold):
                 return Terms(hold=outcome, injected_limit=limit)
             shorts = outcome
@@ -117,7 +128,9 @@ class Budget:
                 msgspec.structs.replace(claim, amount=min(claim.amount, left.get(claim.account_id, claim.amount)))
                 for claim in asked
             ]
-            outcome = await self._ledger.hold(wish.request_id, tuple(asked), wish.model.price.version, patient=False)
+            outcome = await self._ledger.hold(
+                wish.request_id, tuple(asked), wish.candidates.price_version, patient=False
+            )
             if isinstance(outcome, Hold):
                 return outcome
             shorts = outcome

@@ -15,9 +15,10 @@ from tollhouse.money.store import ChargeLine
 from tollhouse.observe.logs import Log
 from tollhouse.observe.metrics import Metrics
 from tollhouse.observe.record import Attempt, CallRecord
-from tollhouse.relay.admission import Admitted, paid_features
+from tollhouse.relay.admission import Admitted
 from tollhouse.relay.attempts import Opened, Paid
 from tollhouse.relay.call import Call
+from tollhouse.relay.candidates import paid_features
 from tollhouse.relay.departure import bills_the_rest
 from tollhouse.relay.metering import Received, Sent, meter, placed
 from tollhouse.relay.settling import Settling
@@ -103,9 +104,9 @@ class Closing:
             service_tier = (opened.pipe.service_tier if opened else None) or asked_tier
             lines = charge_lines(admitted.resolved.model.price, usage, service_tier, tool_uses=tool_uses)
         failed = _failed_usages(progress)
-        if admitted is not None:
-            lines += _attempt_lines(admitted.resolved.model.price, failed, first=max(1, len(lines)))
-        spending = Spending(lines, sum(each.total_tokens for each in (*failed, usage) if each is not None))
+        lines += _attempt_lines(failed, first=max(1, len(lines)))
+        used = (usage, *(each for each, _ in failed))
+        spending = Spending(lines, sum(each.total_tokens for each in used if each is not None))
         record = self._record(progress, status, fault, usage, spending.cost_nano_usd)
         progress.closed = True
         hold = admitted.hold if admitted else None
@@ -209,20 +210,21 @@ def _of_what_came(usage: Usage, received_bytes: int) -> Usage:
     return msgspec.structs.replace(usage, output_tokens=max(usage.output_tokens, likely_tokens(received_bytes)))
 
 
-def _failed_usages(progress: Progress) -> list[Usage]:
-    """What failed attempts have used by their providers' reports, as far as those can be true: nothing is estimated."""
+def _failed_usages(progress: Progress) -> list[tuple[Usage, Price]]:
+    """What failed attempts have used by their providers' reports, as far as those can be true, and the price there:
+    nothing is estimated."""
     admitted = progress.admitted
     if admitted is None or not progress.paid:
         return []
     sent = _sent(admitted)
-    reports = [placed(paid.usage, paid.deployment.quirks) for paid in progress.paid]
-    metered = [meter(sent, Received(report=report)) for report in reports]
-    return [usage for usage in metered if usage.source == "provider"]
+    reports = [(placed(paid.usage, paid.deployment.quirks), paid.price) for paid in progress.paid]
+    metered = [(meter(sent, Received(report=report)), price) for report, price in reports]
+    return [(usage, price) for usage, price in metered if usage.source == "provider"]
 
 
-def _attempt_lines(price: Price, failed: list[Usage], first: int) -> tuple[ChargeLine, ...]:
+def _attempt_lines(failed: list[tuple[Usage, Price]], first: int) -> tuple[ChargeLine, ...]:
     """A line for each paid attempt, from `first` on; line 0 is the answer's."""
-    costs = [sum(line.amount_nano_usd for line in charge_lines(price, usage)) for usage in failed]
+    costs = [sum(line.amount_nano_usd for line in charge_lines(price, usage)) for usage, price in failed]
     return tuple(
         ChargeLine(line=number, code="attempt", amount_nano_usd=cost) for number, cost in enumerate(costs, first)
     )

@@ -77,7 +77,7 @@ class Outgoing:
         sound = [one for one in able if not self.losses(one)]
         if sound or self._on_loss == "report":
             lossy = [one for one in able if one not in sound] if self._on_loss == "report" else []
-            return [msgspec.structs.replace(one, order=position) for position, one in enumerate([*sound, *lossy])]
+            return [*sound, *lossy]
         named = [loss.path for loss in self.losses(able[0])][:_NAMED_LOSSES]
         raise invalid_request(
             f"The model's provider speaks a format that cannot say: {', '.join(named)}. "

@@ -10,8 +10,9 @@ from tollhouse.catalog.entries import Deployment
 from tollhouse.ir.fault import Fault, FaultError
 from tollhouse.ir.loss import Loss
 from tollhouse.observe.logs import Log
+from tollhouse.observe.trail import attempts_headers
 from tollhouse.relay.admission import Admission, Admitted
-from tollhouse.relay.attempts import Attempts, Opened
+from tollhouse.relay.attempts import Attempts, Opened, Traces
 from tollhouse.relay.call import Call, Caller, CallerGoneError, Headers
 from tollhouse.relay.closing import BROKEN, Closing, Progress
 from tollhouse.relay.departure import Departure, Drains
@@ -82,18 +83,25 @@ class Relay:
         progress.admitted = await self._admission.admit(call, call.principal)
         return progress.admitted
 
-    async def _open(self, progress: Progress, admitted: Admitted, departure: Departure) -> Opened:
+    async def _open(
+        self, progress: Progress, admitted: Admitted, departure: Departure, told: Callable[[], bool]
+    ) -> Opened:
+        """An answer that has begun; `told` says whether the caller knows already which model answers."""
         call = progress.call
         policy = call.voice.policy(call.request_id, admitted.resolved.slug, admitted.scan.peek)
         stream = admitted.scan.peek.stream
 
-        def asks(deployment: Deployment | None) -> None:
+        def asks(deployment: Deployment | None, now: Admitted) -> None:
             progress.asked = None
             departure.asking(None if deployment is None else deployment.provider.on_disconnect, stream=stream)
             progress.asked = deployment
+            # Another model may answer than the one that was asked for.
+            progress.admitted = now
 
-        progress.opened = await self._attempts.open(admitted, policy, progress.trail, progress.paid, asks)
-        return progress.opened
+        traces = Traces(trail=progress.trail, paid=progress.paid, asks=asks, told=told)
+        opened = progress.opened = await self._attempts.open(admitted, policy, traces)
+        progress.admitted = opened.admitted
+        return opened
 
     async def _stream(self, progress: Progress, admitted: Admitted, caller: Caller, departure: Departure) -> None:
         """The head goes out with the first content, or with the first keep-alive: the status stands from then on, while
@@ -103,7 +111,7 @@ class Relay:
         alive = KeepAlive(caller, self._pace.comment_after_s, loop)
         try:
             with departure:
-                opened = await self._open(progress, admitted, departure)
+                opened = await self._open(progress, admitted, departure, lambda: alive.begun)
                 if not alive.begun:
                     await caller.start(200, (*_STREAM, *self._headers(progress)))
                 progress.first_byte_s = self._pace.clock_s()
@@ -125,7 +133,7 @@ class Relay:
 
     async def _body(self, progress: Progress, admitted: Admitted, caller: Caller, departure: Departure) -> None:
         with departure:
-            opened = await self._open(progress, admitted, departure)
+            opened = await self._open(progress, admitted, departure, lambda: False)
         opened.answer.close()
         answered = await self._closing.settle(progress, "aborted" if departure.gone else "ok")
         await caller.start(200, (_JSON, *self._headers(progress)))
@@ -136,12 +144,15 @@ class Relay:
         losses = _named(progress.opened.losses) if progress.opened else b""
         if losses:
             own = (*own, (_LOSS_HEADER, losses))
+        own = (*own, *attempts_headers(progress.trail))
         limit = progress.admitted.injected_limit if progress.admitted else None
         return own if limit is None else (*own, (_MAX_TOKENS_HEADER, str(limit).encode()))
 
     async def _fail(self, progress: Progress, caller: Caller, fault: Fault) -> None:
         """Tell the caller, in the words of his dialect: as an error answer, or as the stream's error frame."""
         call = progress.call
+        if progress.opened is not None and fault.from_provider:
+            progress.opened.broke_off()
         _let_go(progress)
         if not progress.closed:
             await self._closing.give_up(progress, "failed" if progress.admitted else "refused", fault)
@@ -150,7 +161,7 @@ class Relay:
             if progress.streaming and progress.admitted is not None:
                 await caller.end(progress.admitted.format.error_frame(worded.body))
                 return
-            await caller.start(worded.status, (_JSON, *worded.headers))
+            await caller.start(worded.status, (_JSON, *worded.headers, *attempts_headers(progress.trail)))
             await caller.end(worded.body)
         except CallerGoneError:
             return

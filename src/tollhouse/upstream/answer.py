@@ -108,6 +108,20 @@ class HttpAnswer:
             self._hurry()
         return data
 
+    async def arrives(self, within_s: float) -> bool:
+        """Whether there is something to read, or an end, within so many seconds. Packed bytes count as something."""
+        connection = self._connection
+        self._reading = True
+        try:
+            async with asyncio.timeout(within_s):
+                while not (connection.waiting_bytes or connection.ended or connection.failure is not None):
+                    await connection.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._reading = False
+        return True
+
     def close(self) -> None:
         """A complete answer gives its connection back, any other one is cut off."""
         if self._closed:

@@ -10,22 +10,24 @@ ANTHROPIC_VERSION = "2023-06-01"
 _Headers = tuple[tuple[str, str], ...]
 
 
-def authorization(provider: Provider, sent: Iterable[tuple[str, str]] = ()) -> _Headers:
-    """Headers that sign a call to `provider`, in the way of its format; `sent` are the headers that it has already."""
+def authorization(provider: Provider, sent: Iterable[tuple[str, str]] = (), key: int = 0) -> _Headers:
+    """Headers that sign a call to `provider`, in the way of its format, with one of its keys counted from 0; `sent`
+    are the headers that it has already."""
+    secret = provider.keys[key]
     if provider.format == "anthropic_messages":
-        return _anthropic(provider, {name.lower() for name, _ in sent})
-    return _bearer(provider)
+        return _anthropic(secret, {name.lower() for name, _ in sent})
+    return _bearer(secret)
 
 
-def _bearer(provider: Provider) -> _Headers:
+def _bearer(secret: str | None) -> _Headers:
     """RFC 6750; nothing for a provider without a key."""
-    if provider.api_key is None:
+    if secret is None:
         return ()
-    return (("authorization", f"Bearer {provider.api_key}"),)
+    return (("authorization", f"Bearer {secret}"),)
 
 
-def _anthropic(provider: Provider, sent: set[str]) -> _Headers:
+def _anthropic(secret: str | None, sent: set[str]) -> _Headers:
     """The key in a header of its own, and the required version (docs "API overview", 2026-11)."""
     version = () if "anthropic-version" in sent else (("anthropic-version", ANTHROPIC_VERSION),)
-    key = () if provider.api_key is None else (("x-api-key", provider.api_key),)
+    key = () if secret is None else (("x-api-key", secret),)
     return (*version, *key)

@@ -34,6 +34,10 @@ class UpstreamAnswer(Protocol):
         """The next piece of the body as it arrives; b"" at its end. Raises FaultError when it is late or breaks."""
         ...
 
+    async def arrives(self, within_s: float) -> bool:
+        """Whether `read` would return, or fail, at once within so many seconds. Cancelled, it cuts nothing off."""
+        ...
+
     def close(self) -> None:
         """Done with it: an answer read to its end gives its connection back, any other one is cut off."""
         ...

@@ -32,7 +32,8 @@ class Pipe(Protocol):
 
     @property
     def has_content(self) -> bool:
-        """Whether bytes returned so far hold generated content: after that no other deployment may answer."""
+        """Whether bytes returned so far hold generated content, or `release` let some go without any: after that no
+        other deployment may answer."""
         ...
 
     @property
@@ -42,6 +43,11 @@ class Pipe(Protocol):
 
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller. Raises FaultError on an error frame, garbled or oversized input."""
+        ...
+
+    def release(self) -> bytes:
+        """The frames of a stream that `feed` holds back because nothing has been generated yet; b"" for none. They are
+        at most 1 MiB: then they go by themselves."""
         ...
 
     def close(self) -> bytes:

@@ -60,6 +60,10 @@ class _Translated:
         """As the caller sees it."""
         return self._inner.finish_reason
 
+    def release(self) -> bytes:
+        """What was held back, let go although nothing has been generated yet."""
+        return self._inner.release()
+
     def finish(self, answered: Answered) -> bytes:
         """The terminal frames, or the whole body."""
         return self._inner.finish(answered)

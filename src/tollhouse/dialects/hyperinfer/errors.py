@@ -155,4 +155,4 @@ def _error_class(status: int) -> str:
 
 
 def _param(fault: Fault) -> str | None:
-    return "model" if fault.kind is FaultKind.UNKNOWN_MODEL else fault.param
+    return fault.param or ("model" if fault.kind is FaultKind.UNKNOWN_MODEL else None)

@@ -42,6 +42,10 @@ class MessagesBodyPipe:
         self._pieces.append(data)
         return b""
 
+    def release(self) -> bytes:
+        """Nothing: a body is sent as a whole."""
+        return b""
+
     def close(self) -> bytes:
         """Nothing yet. Raises FaultError when the body is no message, or an error in disguise."""
         self._body = b"".join(self._pieces)

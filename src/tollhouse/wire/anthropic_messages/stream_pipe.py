@@ -82,6 +82,13 @@ class MessagesStreamPipe:
                 out.append(self._read(self._reader.parse(raw)))
         return out[0] if len(out) == 1 else b"".join(out)
 
+    def release(self) -> bytes:
+        """What was held back, let go although nothing has been generated yet."""
+        out = b"".join(self._lead)
+        self._lead.clear()
+        self.has_content = self.has_content or bool(out)
+        return out
+
     def close(self) -> bytes:
         """The end of the provider's stream. Raises FaultError when neither message_stop nor a stop reason came."""
         out = b"".join([self._read(_terminated(frame)) for frame in self._reader.flush()])

@@ -58,6 +58,10 @@ class BodyPipe:
         self._collector.add(data)
         return b""
 
+    def release(self) -> bytes:
+        """Nothing: a body is sent as a whole."""
+        return b""
+
     def close(self) -> bytes:
         """Nothing yet. Raises FaultError when the body is no chat completion, or an error in disguise."""
         self._body = self._collector.take()

@@ -80,6 +80,13 @@ class StreamPipe(ABC):
             raise self._fault
         return self._pass(self._reader.cut(data))
 
+    def release(self) -> bytes:
+        """What was held back, let go although nothing has been generated yet."""
+        out = b"".join(self._lead)
+        self._lead.clear()
+        self.has_content = self.has_content or bool(out)
+        return out
+
     def close(self) -> bytes:
         """The end of the provider's stream. Raises FaultError when neither [DONE] nor every finish reason came."""
         if self._fault is not None:

@@ -41,6 +41,10 @@ class BodyPipe:
         self._collector.add(data)
         return b""
 
+    def release(self) -> bytes:
+        """Nothing: a body is sent as a whole."""
+        return b""
+
     def close(self) -> bytes:
         """Nothing yet. Raises FaultError when the body is no answer of this format, or one that failed."""
         self._body = self._collector.take()

@@ -77,6 +77,13 @@ class StreamPipe:
         """Bytes for the caller; never the last answer object. Raises FaultError on an error event or garble."""
         return b"".join([self._read(self._reader.parse(frame)) for frame in self._reader.cut(data)])
 
+    def release(self) -> bytes:
+        """What was held back, let go although nothing has been generated yet."""
+        out = b"".join(self._lead)
+        self._lead.clear()
+        self.has_content = self.has_content or bool(out)
+        return out
+
     def close(self) -> bytes:
         """The end of the provider's stream. Raises FaultError when the answer was cut short."""
         out = b"".join([self._read(frame) for frame in self._reader.flush()])
