@@ -122,7 +122,7 @@ def test_unknown_fields_arrive_unchanged(gateway: RunningGateway, face: Face) ->
             {"type": "vendor_part", "vendor_part": {"data": ""}},
         ],
     }
-    extra = {"top_k": 5, "provider": {"order": ["x"]}, "seed": 2**53, "min_p": 0.05, "messages": [message]}
+    extra = {"top_k": 5, "vendor_options": {"order": ["x"]}, "seed": 2**53, "min_p": 0.05, "messages": [message]}
     assert chat(gateway, face, gateway.key(), MODEL, **extra).status == 200
     arrived = gateway.last_body()
     assert {name: arrived[name] for name in extra} == extra
