@@ -21,7 +21,7 @@ WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {CALLS
 INSERT INTO request
 SELECT printf('%044d', i), {NOW_MS} - (i % 100) * {DAY_MS} - i, {NOW_MS} - (i % 100) * {DAY_MS}, 'ws_1', 'key_1',
        'hyperinfer', 'openai_chat', 'model-' || (i % 5), 'provider-' || (i % 3), 'm', 0, 'ok', NULL, 'stop', 10, 0, 5,
-       0, 'provider', 100, NULL, '[]', NULL, '[]'
+       0, 'provider', 100, NULL, '[]', NULL, '[]', NULL
 FROM n
 """
 

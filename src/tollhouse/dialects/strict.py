@@ -9,6 +9,7 @@ from tollhouse.dialects.published import RequestSchema, request_schemas
 from tollhouse.ir.fault import Fault
 from tollhouse.observe.record import Attempt
 from tollhouse.relay.call import Headers, Voice, Worded
+from tollhouse.routing.auto import Decision
 from tollhouse.wire.format import AnswerPolicy, Peek
 
 
@@ -20,6 +21,7 @@ class StrictVoice:
         self._schema = schema
         self.dialect = voice.dialect
         self.format_name = voice.format_name
+        self.auto_model = voice.auto_model
 
     def validate(self, body: bytes) -> None:
         """Check a request body against the contract. Raises FaultError (invalid_request)."""
@@ -38,9 +40,9 @@ class StrictVoice:
         """That of the voice."""
         return self._voice.policy(request_id, slug, asked)
 
-    def headers(self, slug: str) -> Headers:
+    def headers(self, slug: str, decision: Decision | None = None) -> Headers:
         """Those of the voice."""
-        return self._voice.headers(slug)
+        return self._voice.headers(slug, decision)
 
 
 def strict_routes(routes: Sequence[Route], package: str, file: str, root: str = "") -> tuple[Route, ...]:
@@ -53,7 +55,8 @@ def strict_routes(routes: Sequence[Route], package: str, file: str, root: str = 
     for route in routes:
         schema = schemas.get(route.endpoint.removeprefix(root)) if route.method == "POST" else None
         if schema is not None and route.voice is not None:
-            strict.append(msgspec.structs.replace(route, voice=StrictVoice(route.voice, schema)))
+            voice: Voice = StrictVoice(route.voice, schema)
+            strict.append(msgspec.structs.replace(route, voice=voice))
         else:
             strict.append(route)
     return tuple(strict)
