@@ -298,7 +298,7 @@ def test_a_caller_names_models_and_providers_and_neither_is_forwarded(
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"provider": {"only": ["nobody"]}}, "provider"),
+        ({"provider": {"only": ["nobody"], "ignore": ["a"]}}, "provider"),
         ({"provider": {"max_price": {"prompt": 0.5}}}, "provider"),
         ({"provider": {"order": "a"}}, "provider.order"),
         ({"provider": {"sort": "luck"}}, "provider.sort"),
@@ -306,7 +306,7 @@ def test_a_caller_names_models_and_providers_and_neither_is_forwarded(
         ({"provider": {"zdr": True}}, "provider.zdr"),
         ({"provider": 5}, "provider"),
         ({"models": "m/two"}, "models"),
-        ({"models": ["m/nowhere"]}, "models"),
+        ({"models": ["m/two", "m/nowhere"]}, "models"),
     ],
     ids=str,
 )

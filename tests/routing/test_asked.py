@@ -7,26 +7,48 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tollhouse.catalog.entries import Catalog, Creator, Deployment, Model, Price, Provider
 from tollhouse.ir.fault import FaultError, FaultKind
 from tollhouse.routing.asked import NOTHING_ASKED, Asked, take_asked
 from tollhouse.routing.order import MaxPrice
 from tollhouse.wire.registry import FORMATS
 
 CHAT = next(form for form in FORMATS if form.name == "openai_chat")
+OPENAI = Provider(id="openai", format="openai_chat", base_url="http://127.0.0.1/v1")
+MODEL = Model(
+    slug="a",
+    name="A",
+    creator=Creator(slug="c", name="C"),
+    deployments=(Deployment(provider=OPENAI, upstream_model="a"),),
+    price=Price(),
+    aliases=("b",),
+)
+CATALOG = Catalog({"openai": OPENAI}, (MODEL,))
 
 
 def take(**fields: Any) -> tuple[dict[str, Any], Asked]:
-    scan, asked = take_asked(CHAT.scan(json.dumps({"model": "m", "messages": [], **fields}).encode()))
+    scan, asked = take_asked(CHAT.scan(json.dumps({"model": "m", "messages": [], **fields}).encode()), CATALOG)
     return {name: json.loads(bytes(raw)) for name, raw in scan.fields.items()}, asked
 
 
 def test_a_request_that_says_nothing_is_left_as_it_is() -> None:
     scan = CHAT.scan(b'{"model": "m", "messages": []}')
-    assert take_asked(scan) == (scan, NOTHING_ASKED)
+    assert take_asked(scan, CATALOG) == (scan, NOTHING_ASKED)
     for nothing in (None, {}):
         fields, asked = take(provider=nothing, models=None)
         assert fields == {"model": "m", "messages": []}
         assert asked == NOTHING_ASKED
+
+
+def test_what_names_nobody_here_is_meant_for_the_provider() -> None:
+    theirs = {"only": ["fireworks"], "order": ["groq/fast"], "sort": "price", "quantizations": ["fp8"]}
+    fields, asked = take(provider=theirs, models=["x-ai/grok-4"])
+    assert fields == {"model": "m", "messages": [], "provider": theirs, "models": ["x-ai/grok-4"]}
+    assert asked == NOTHING_ASKED
+    fields, asked = take(provider=theirs | {"ignore": ["OpenAI"]}, models=["x-ai/grok-4", "b"])
+    assert fields == {"model": "m", "messages": []}
+    assert asked.models == ("x-ai/grok-4", "b")
+    assert asked.preferences.ignore == ("openai",)
 
 
 def test_all_of_it() -> None:
@@ -98,4 +120,6 @@ def test_whatever_stands_there_is_read_or_refused(provider: Any, models: Any) ->
     except FaultError as error:
         kind = error.fault.kind
     assert kind in (None, FaultKind.INVALID_REQUEST)
-    assert fields == {"model": "m", "messages": []}
+    # What names nobody here is not meant for the gateway.
+    left = {name: value for name, value in (("provider", provider), ("models", models)) if name in fields}
+    assert fields == {"model": "m", "messages": []} | left

@@ -138,7 +138,7 @@ class Admission:
         key_limit, books_unavailable."""
         call.voice.validate(call.body)
         wire_format = self._formats[call.voice.format_name]
-        scan, asked = take_asked(wire_format.scan(call.body))
+        scan, asked = take_asked(wire_format.scan(call.body), self._catalog())
         name, chosen = scan.peek.model, None
         if name == call.voice.auto_model:
             chosen = await self._chooser.choose(wire_format, scan)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NoReturn
 
 import msgspec
 
-from tollhouse.catalog.entries import Strategy
+from tollhouse.catalog.entries import Catalog, Strategy
 from tollhouse.ir.fault import invalid_request
 from tollhouse.ir.loss import Loss
 from tollhouse.routing.order import NO_PREFERENCES, MaxPrice, Preferences
@@ -66,13 +66,24 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING_ASKED = Asked()
 
 
-def take_asked(scan: Scan) -> tuple[Scan, Asked]:
-    """What the request says, and the request without it. Raises FaultError (invalid_request) naming the field."""
+def take_asked(scan: Scan, catalog: Catalog) -> tuple[Scan, Asked]:
+    """What the request says, and the request without it. Raises FaultError (invalid_request) naming the field.
+
+    A field that names providers or models, none of which the catalogue knows, is not meant for the gateway: it stays
+    in the request, as any other field of the provider's own does.
+    """
     if _PROVIDER not in scan.fields and _MODELS not in scan.fields:
         return scan, NOTHING_ASKED
     fields = dict(scan.fields)
     models = _read_models(fields.pop(_MODELS, None), scan.peek.model)
+    if models and not any(catalog.resolve(name) for name in models):
+        models = ()
+        fields[_MODELS] = scan.fields[_MODELS]
     preferences, losses = _read_provider(fields.pop(_PROVIDER, None))
+    named = {*preferences.order, *preferences.only, *preferences.ignore}
+    if named and named.isdisjoint(catalog.providers):
+        preferences, losses = NO_PREFERENCES, ()
+        fields[_PROVIDER] = scan.fields[_PROVIDER]
     return Scan(fields, scan.peek, scan.size_bytes), Asked(models=models, preferences=preferences, losses=losses)
 
 

@@ -21,9 +21,10 @@ Grouped = Mapping[str, tuple[str, str]]
 
 
 def joined_name(namespace: str | None, name: str) -> str:
-    """The name of a tool where there are no namespaces. One that is too long, or has letters that names of functions
+    """The name of a tool where there are no namespaces (OpenAI names a lone function as its own namespace, recorded
+    2026). One that is too long, or has letters that names of functions
     may not have, ends in a hash, so that it stays its own."""
-    if namespace is None:
+    if namespace is None or namespace == name:
         return name
     joined = namespace + name if namespace.endswith("__") else f"{namespace}__{name}"
     cleaned = _FOREIGN_LETTER.sub("_", joined)
