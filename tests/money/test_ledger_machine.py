@@ -60,6 +60,7 @@ def test_the_books_hold_on_postgres(postgres: PostgresServer) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.skipif("MONEY_EXAMPLES" not in os.environ, reason="half an hour: set MONEY_EXAMPLES=100 to run it")
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("part", range(4))
 def test_the_books_hold_on_postgres_for_long(postgres: PostgresServer, part: int) -> None:
