@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 
 from tollhouse.catalog.entries import Price, Rates, Tier
+from tollhouse.ir.images import ImagesAsked
 from tollhouse.ir.usage import Usage
+from tollhouse.money.image_pricing import image_pico_usd, most_image_tokens
 from tollhouse.money.store import ChargeLine
 
 _PICO_PER_NANO = 1000
@@ -16,7 +18,6 @@ def charge_lines(
     usage: Usage,
     service_tier: str | None = None,
     *,
-    images: int = 0,
     tool_uses: Mapping[str, int] | None = None,
 ) -> tuple[ChargeLine, ...]:
     """What a call costs: line 0 for the model's tokens, always there, then generated images and the provider's own
@@ -26,8 +27,9 @@ def charge_lines(
     pico-USD, rounded up to a nano-USD once.
     """
     amounts = [("model", _tokens_pico_usd(_rates_for(price, usage.prompt_tokens, service_tier), usage))]
-    if images > 0 and price.per_image_pico_usd is not None:
-        amounts.append(("image", images * price.per_image_pico_usd))
+    images = usage.images
+    if images is not None and (per_image := image_pico_usd(price, images.size, images.quality)):
+        amounts.append(("image", images.count * per_image))
     fees = dict(price.tool_fees)
     for name, uses in sorted((tool_uses or {}).items()):
         if uses > 0 and name in fees:
@@ -43,10 +45,12 @@ def upper_bound(
     output_limit: int,
     choices: int = 1,
     paid: Iterable[tuple[str, str]] = (),
+    images: ImagesAsked | None = None,
 ) -> int:
     """The most, in nano-USD, that a call can cost whose prompt has at most `prompt_bytes` tokens (a byte-level
     tokenizer makes no more tokens than there are UTF-8 bytes) and whose `choices` answers have at most
-    `output_limit` tokens each. Of `paid` features (see Peek) it takes the service tier, and each tool once.
+    `output_limit` tokens each. Of `paid` features (see Peek) it takes the service tier, and each tool once. Of `images`
+    it takes the dearest that may be made.
     """
     fees = dict(price.tool_fees)
     named = [name for _, name in paid]
@@ -56,9 +60,13 @@ def upper_bound(
         prompt_pico = max(prompt_pico, *_input_rates(rates))
         output_pico = max(output_pico, *_output_rates(rates))
     tokens_pico = max(0, prompt_bytes) * prompt_pico + max(0, choices) * max(0, output_limit) * output_pico
+    pictures_pico = max(0, choices) * (price.per_image_pico_usd or 0)
+    if images is not None:
+        tokens_pico += images.count * most_image_tokens(price, images.size, images.quality) * output_pico
+        pictures_pico = images.count * image_pico_usd(price, images.size, images.quality)
     # Each is a line of its own and rounded up on its own.
     tools = [_to_nano(fees.get(name.removeprefix(_TOOL), 0)) for name in named if name.startswith(_TOOL)]
-    return _to_nano(tokens_pico) + _to_nano(max(0, choices) * (price.per_image_pico_usd or 0)) + sum(tools)
+    return _to_nano(tokens_pico) + _to_nano(pictures_pico) + sum(tools)
 
 
 def is_tool(name: str) -> bool:

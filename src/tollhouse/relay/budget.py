@@ -10,6 +10,7 @@ from tollhouse.accounts.principal import Limit, Principal
 from tollhouse.catalog.entries import Price
 from tollhouse.ir.fault import Fault, FaultError, FaultKind, TokenQuota
 from tollhouse.money.amount import usd_text
+from tollhouse.money.image_pricing import most_image_tokens
 from tollhouse.money.lease import Claim, Hold
 from tollhouse.money.ledger import Ledger, Short
 from tollhouse.money.pricing import upper_bound
@@ -50,9 +51,14 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
         peek = self.scan.peek
 
         def most(price: Price) -> int:
-            return upper_bound(price, prompt_tokens, output_tokens, peek.choices, peek.paid)
+            return upper_bound(price, prompt_tokens, output_tokens, peek.choices, peek.paid, peek.images)
 
-        return Bound(self.candidates.dearest(most), prompt_tokens + peek.choices * output_tokens)
+        tokens = prompt_tokens + peek.choices * output_tokens
+        if (images := peek.images) is not None:
+            tokens += images.count * self.candidates.dearest(
+                lambda price: most_image_tokens(price, images.size, images.quality)
+            )
+        return Bound(self.candidates.dearest(most), tokens)
 
     def claims(self, prompt_tokens: int, output_tokens: int) -> tuple[Claim, ...]:
         """What it has to hold."""

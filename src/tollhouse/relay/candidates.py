@@ -58,7 +58,7 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
         return max(known) if all(known) else 0
 
     def dearest(self, bound: Callable[[Price], int]) -> int:
-        """The most that the call can cost, where `bound` says it for one price, in nano-USD."""
+        """The most of what `bound` says for one price, such as what the call can cost in nano-USD."""
         own = self.first.resolved.model.price
         highest = bound(own)
         for candidate in (self.first, *self.others):

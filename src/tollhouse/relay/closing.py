@@ -8,7 +8,7 @@ import msgspec
 
 from tollhouse.catalog.entries import Deployment, Price
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
-from tollhouse.ir.usage import Usage
+from tollhouse.ir.usage import GeneratedImages, Usage
 from tollhouse.money.pricing import charge_lines
 from tollhouse.money.settlement import Spending, postings
 from tollhouse.money.store import ChargeLine
@@ -20,11 +20,12 @@ from tollhouse.relay.attempts import Opened, Paid
 from tollhouse.relay.call import Call
 from tollhouse.relay.candidates import paid_features
 from tollhouse.relay.departure import bills_the_rest
-from tollhouse.relay.metering import Received, Sent, meter, placed
+from tollhouse.relay.metering import Received, Sent, meter, placed, with_images
 from tollhouse.relay.settling import Settling
 from tollhouse.routing.auto import Decision
 from tollhouse.tokens.bounds import likely_tokens
 from tollhouse.wire.format import Answered
+from tollhouse.wire.images import ImagesPipe
 
 # A provider may write anything there.
 _FINISH_REASON_CHARS = 64
@@ -50,6 +51,8 @@ class Progress(msgspec.Struct, kw_only=True):
     first_byte_s: float | None = None
     streaming: bool = False
     closed: bool = False
+    undelivered: bool = False
+    """Whether the gateway could not hand over what the provider made: then it costs the caller nothing."""
     cut: bool = False
     """Whether the gateway has ended the stream, because the provider heeds no limit."""
 
@@ -200,19 +203,28 @@ def _unrecorded(record: CallRecord, fault: Fault) -> CallRecord:
 def _usage(progress: Progress) -> Usage | None:
     """The tokens that are charged, None without any."""
     admitted, opened = progress.admitted, progress.opened
-    if admitted is None:
+    if admitted is None or progress.undelivered:
         return None
+    asked_images, price = admitted.scan.peek.images, admitted.resolved.model.price
     if opened is not None:
         pipe = opened.pipe
         report = placed(pipe.usage, opened.deployment.quirks)
         received = Received(report=report, reported_at_bytes=pipe.reported_at_bytes, size_bytes=pipe.received_bytes)
         usage = meter(_sent(admitted), received)
+        if isinstance(pipe, ImagesPipe):
+            return with_images(usage, pipe.generated, price)
         return _of_what_came(usage, pipe.received_bytes) if progress.cut else usage
     asked = progress.asked
     if not progress.left or asked is None:
         return None
     billed = bills_the_rest(asked.provider.on_disconnect, stream=admitted.scan.peek.stream)
-    return meter(_sent(admitted), Received()) if billed else None
+    if not billed:
+        return None
+    usage = meter(_sent(admitted), Received())
+    if asked_images is None:
+        return usage
+    made = GeneratedImages(count=asked_images.count, size=asked_images.size, quality=asked_images.quality)
+    return with_images(usage, made, price)
 
 
 def _of_what_came(usage: Usage, received_bytes: int) -> Usage:

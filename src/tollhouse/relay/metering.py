@@ -3,7 +3,9 @@ and received."""
 
 import msgspec
 
-from tollhouse.ir.usage import Usage
+from tollhouse.catalog.entries import Price
+from tollhouse.ir.usage import GeneratedImages, Usage
+from tollhouse.money.image_pricing import image_tokens
 from tollhouse.tokens.bounds import likely_prompt_tokens, likely_tokens, most_tokens
 from tollhouse.wire.quirks import Quirks
 
@@ -59,6 +61,15 @@ def meter(sent: Sent, received: Received) -> Usage:
     if rest_bytes <= report.completion_tokens * _MANY_BYTES:
         return report
     return _bounded(report, likely_tokens(rest_bytes), sent)
+
+
+def with_images(usage: Usage, made: GeneratedImages, price: Price) -> Usage:
+    """The usage of a call for pictures. Where the provider told no tokens, each is taken to have those that the
+    catalogue has for it."""
+    if usage.source == "estimated":
+        tokens = made.count * image_tokens(price, made.size, made.quality)
+        usage = msgspec.structs.replace(usage, image_output_tokens=tokens)
+    return msgspec.structs.replace(usage, images=made)
 
 
 def placed(report: Usage | None, quirks: Quirks) -> Usage | None:

@@ -7,6 +7,7 @@ import msgspec
 
 from tollhouse.ir.events import StreamEvent
 from tollhouse.ir.fault import Fault
+from tollhouse.ir.images import ImagesAsked
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest
 from tollhouse.ir.response import ChatResponse
@@ -27,7 +28,7 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     `output_limit` is the caller's own bound in tokens; 0 for what is not answered in tokens at all. `choices` is `n`,
     or how many vectors are asked for. `wants_usage` says whether the caller asked for usage in a stream. `paid` lists
     (field, price name) pairs: features that cost extra and so need a price, such as ("service_tier",
-    "service_tier:priority") or ("web_search_options", "tool:web_search").
+    "service_tier:priority") or ("web_search_options", "tool:web_search"). `images` are the pictures of a call for such.
     """
 
     model: str
@@ -38,6 +39,7 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     has_tools: bool = False
     paid: tuple[tuple[str, str], ...] = ()
     reasoning_budget: int = 0
+    images: ImagesAsked | None = None
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -66,7 +68,8 @@ class AnswerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     is the usage that is charged; otherwise what the provider told, in its own figures. cost: usage carries `cost` in
     USD. tidy: the contract's own frame order (a role frame, deltas, one finish frame, a usage-only
     frame) and its closed lists of finish reasons hold, and every field that it requires is there. numbers: vectors are
-    lists of numbers, whatever encoding was asked for.
+    lists of numbers, whatever encoding was asked for. pictures_as: how pictures are handed over where the caller does
+    not say it; None as the provider does. raw_pictures: a single picture is the whole body for those who accept that.
     """
 
     answer_id: str | None = None
@@ -76,6 +79,8 @@ class AnswerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     cost: bool = False
     tidy: bool = False
     numbers: bool = False
+    pictures_as: Literal["url", "b64_json"] | None = None
+    raw_pictures: bool = False
 
     @property
     def makes_usage(self) -> bool:
