@@ -18,7 +18,8 @@ from tollhouse.relay.candidates import Candidates, Wanted, find_candidates
 from tollhouse.relay.choosing import Chooser
 from tollhouse.routing.asked import take_asked
 from tollhouse.routing.auto import Decision
-from tollhouse.wire.format import Scan, WireFormat
+from tollhouse.wire.format import Scan
+from tollhouse.wire.registry import CallerFormat
 
 _CACHED_KEYS = 10_000
 _CACHED_S = 1.0
@@ -101,7 +102,7 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
 
     call: Call
     principal: Principal
-    format: WireFormat
+    format: CallerFormat
     scan: Scan
     resolved: Resolved
     candidates: Candidates
@@ -125,7 +126,7 @@ class Admission:
     def __init__(
         self,
         catalog: Callable[[], Catalog],
-        formats: Mapping[str, WireFormat],
+        formats: Mapping[str, CallerFormat],
         budget: Budget,
         chooser: Chooser,
     ) -> None:
@@ -141,7 +142,7 @@ class Admission:
         wire_format = self._formats[call.voice.format_name]
         scan, asked = take_asked(wire_format.scan(call.body), self._catalog())
         name, chosen = scan.peek.model, None
-        if name == call.voice.auto_model:
+        if name == call.voice.auto_model and wire_format.operation == "chat":
             chosen = await self._chooser.choose(wire_format, scan)
             name = chosen.decision.model
 
@@ -150,7 +151,7 @@ class Admission:
             return resolved if chosen is None else chosen.narrowed(resolved)
 
         resolved = find(name, "model")
-        candidates = find_candidates(resolved, asked, Wanted(scan, wire_format.name, find))
+        candidates = find_candidates(resolved, asked, Wanted(scan, wire_format.name, wire_format.operation, find))
         terms = await self._budget.hold(call.request_id, principal, candidates, candidates.priced(scan), call.body)
         return Admitted(
             call=call,

@@ -44,7 +44,7 @@ class Counting:
             raise FaultError(Fault(kind=FaultKind.INVALID_KEY, source="client", message="The API key is missing."))
         resolved = self._admission.resolve(scan.peek.model, call.principal)
         for deployment in resolved.model.deployments:
-            if deployment.provider.format == wire_format.name:
+            if deployment.format == wire_format.name:
                 counted = await self._asked(call, wire_format, scan, resolved, deployment)
                 if counted is not None:
                     return counted
