@@ -16,8 +16,9 @@ from tollhouse.relay.budget import Budget
 from tollhouse.relay.call import Call
 from tollhouse.relay.candidates import Candidates, Wanted, find_candidates
 from tollhouse.relay.choosing import Chooser
-from tollhouse.routing.asked import take_asked
+from tollhouse.routing.asked import Asked, take_asked
 from tollhouse.routing.auto import Decision
+from tollhouse.routing.key_wishes import within_key
 from tollhouse.wire.format import Scan, WireFormat
 
 _CACHED_KEYS = 10_000
@@ -136,9 +137,7 @@ class Admission:
     async def admit(self, call: Call, principal: Principal) -> Admitted:
         """Raises FaultError: invalid_request, unknown_model, smart_routing, model_not_allowed, insufficient_balance,
         key_limit, books_unavailable."""
-        call.voice.validate(call.body)
-        wire_format = self._formats[call.voice.format_name]
-        scan, asked = take_asked(wire_format.scan(call.body), self._catalog())
+        wire_format, scan, asked = self.read(call, principal)
         name, chosen = scan.peek.model, None
         if name == call.voice.auto_model:
             chosen = await self._chooser.choose(wire_format, scan)
@@ -163,6 +162,16 @@ class Admission:
             request=chosen.request if chosen else None,
             injected_limit=terms.injected_limit,
         )
+
+    def read(self, call: Call, principal: Principal) -> tuple[WireFormat, Scan, Asked]:
+        """The request in its format, without what it says of its own routing, and that within what the key allows.
+        Raises FaultError (invalid_request)."""
+        call.voice.validate(call.body)
+        wire_format = self._formats[call.voice.format_name]
+        scan, asked = take_asked(wire_format.scan(call.body), self._catalog())
+        if principal.providers is not None:
+            asked = within_key(asked, principal.providers)
+        return wire_format, scan, asked
 
     def resolve(self, name: str, principal: Principal, param: str = "model") -> Resolved:
         """The model of this name, if the key may use it; `param` is the field that named it. Raises FaultError
