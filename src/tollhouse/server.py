@@ -250,7 +250,7 @@ def _join(settings: Settings, store: Store, money: Money, offer: Offer, upstream
         handle=relay.handle,
         catalog=snapshot,
         readiness=readiness,
-        count_tokens=Counting(admission, upstream, EVERY_FORMAT.chat).count,
+        count_tokens=Counting(admission, upstream, EVERY_FORMAT.chat, around).count,
         generation=Generations(store).find,
         standing=standings.of,
         metrics=money.metrics.render,

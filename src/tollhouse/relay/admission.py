@@ -16,8 +16,9 @@ from tollhouse.relay.budget import Budget
 from tollhouse.relay.call import Call
 from tollhouse.relay.candidates import Candidates, Wanted, find_candidates
 from tollhouse.relay.choosing import Chooser
-from tollhouse.routing.asked import take_asked
+from tollhouse.routing.asked import Asked, take_asked
 from tollhouse.routing.auto import Decision
+from tollhouse.routing.key_wishes import within_key
 from tollhouse.wire.format import Scan
 from tollhouse.wire.registry import CallerFormat
 
@@ -138,9 +139,8 @@ class Admission:
     async def admit(self, call: Call, principal: Principal) -> Admitted:
         """Raises FaultError: invalid_request, unknown_model, smart_routing, model_not_allowed, insufficient_balance,
         key_limit, books_unavailable."""
-        call.voice.validate(call.body)
         wire_format = self._formats[call.voice.format_name]
-        scan, asked = take_asked(wire_format.scan(call.body), self._catalog())
+        scan, asked = self.read(call, principal, wire_format)
         name, chosen = scan.peek.model, None
         if name == call.voice.auto_model and wire_format.operation == "chat":
             chosen = await self._chooser.choose(wire_format, scan)
@@ -165,6 +165,15 @@ class Admission:
             request=chosen.request if chosen else None,
             injected_limit=terms.injected_limit,
         )
+
+    def read(self, call: Call, principal: Principal, wire_format: CallerFormat) -> tuple[Scan, Asked]:
+        """The request, without what it says of its own routing, and that within what the key allows.
+        Raises FaultError (invalid_request)."""
+        call.voice.validate(call.body)
+        scan, asked = take_asked(wire_format.scan(call.body), self._catalog())
+        if principal.providers is not None:
+            asked = within_key(asked, principal.providers)
+        return scan, asked
 
     def resolve(self, name: str, principal: Principal, param: str = "model") -> Resolved:
         """The model of this name, if the key may use it; `param` is the field that named it. Raises FaultError
