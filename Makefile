@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= data
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run test check format test-long mutants kill-matrix bench conformance fuzz clients clean setup
+.PHONY: run test test-fresh check format test-long mutants kill-matrix bench conformance fuzz clients clean setup
 
 # uv lives in the project's own environment; the lock file says every version and hash.
 $(VENV)/.ready: pyproject.toml uv.lock
@@ -24,6 +24,10 @@ run: setup
 
 test: setup
 	$(PYTEST) -n 2 --dist loadgroup -m "not long"
+
+# The property tests on examples that nobody has seen yet.
+test-fresh: setup
+	$(PYTEST) -n 2 --dist loadgroup -m "not long" --hypothesis-profile=fresh
 
 check: setup
 	$(BIN)/ruff format --check .

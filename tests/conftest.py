@@ -5,9 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from support.gateway import RunningGateway
 from support.postgres import PostgresServer, require_postgres
+
+# Every run tries the same examples, so that a change fails by what it did itself; `make test-fresh` looks for new ones.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("fresh", derandomize=False, print_blob=True)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

@@ -55,6 +55,15 @@ def test_lists_are_separated_by_commas_in_the_environment() -> None:
         ("port: 70000\nworkers: 0", "workers: 0 (from "),
         ("port: 1\nport: 2", ":2: `port` stands here again; it was set in line 1"),
         ("{port: 1, port: 2}", ":1: `port` stands here again"),
+        ("hosts: {a.example: hpp}", "it takes hosts with the API of each, such as router.example.com: hpp_router"),
+        ("hosts: {https://a.example: hpp_router}", "'https://a.example' is no host; write a name such as"),
+        ("hosts: {'*.example': hpp_router}", "'*.example' is no host"),
+        ("hosts: {a.example/v1: hpp_router}", "'a.example/v1' is no host"),
+        (
+            "hosts: {A.example: hpp_router, a.EXAMPLE.: voltagegpu}",
+            "hosts: 'A.example' and 'a.EXAMPLE.' are the same host, and it answers with one API; name it once",
+        ),
+        ("hosts:\n  a.example: hpp_router\n  a.example: voltagegpu", ":3: `a.example` stands here again"),
         ("- a", "must be a list of `name: value` lines"),
         ("a: [", "is no YAML"),
         ("port: 1\n\tworkers: 2", ":2: is no YAML: found character"),
@@ -66,6 +75,15 @@ def test_a_wrong_setting_is_refused_in_words(tmp_path: Path, text: str, message:
     with pytest.raises(SettingsError) as caught:
         load_settings(file, {}, {})
     assert message in str(caught.value)
+
+
+def test_hosts_are_pairs_in_the_environment() -> None:
+    settings = load_settings(None, {}, {"TOLLHOUSE_HOSTS": "a.example=hpp_router, B.example:8443 = voltagegpu"})
+    assert settings.hosts == {"a.example": "hpp_router", "B.example:8443": "voltagegpu"}
+    with pytest.raises(SettingsError, match=r"^hosts: 'a' stands there twice; name it once \(from TOLLHOUSE_HOSTS\)"):
+        load_settings(None, {}, {"TOLLHOUSE_HOSTS": "a=hpp_router,a=voltagegpu"})
+    with pytest.raises(SettingsError, match=r"^hosts: 'a\.example' \(from .*\) cannot be used; it takes hosts with"):
+        load_settings(None, {}, {"TOLLHOUSE_HOSTS": "a.example"})
 
 
 def test_every_setting_says_what_it_takes(tmp_path: Path) -> None:

@@ -259,6 +259,7 @@ def _join(settings: Settings, store: Store, money: Money, offer: Offer, upstream
         limits=_limits(settings),
         cors=Cors(origins=settings.cors_origins) if settings.cors_origins else None,
         trusted_proxies=settings.trusted_proxies,
+        hosts=settings.hosts,
     )
     return DoorApp(door)
 

@@ -10,6 +10,8 @@ from typing import Annotated, Literal, cast, get_args, get_type_hints
 import msgspec
 import yaml
 
+from tollhouse.http.hosts import hosts_problem
+
 PREFIX = "TOLLHOUSE_"
 
 # What each kind of setting takes, in words: the descriptions end messages to people.
@@ -25,6 +27,13 @@ Level = Annotated[
 Origin = Annotated[str, msgspec.Meta(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)$")]
 Truth = Annotated[bool, msgspec.Meta(description="true or false")]
 Networks = Annotated[tuple[str, ...], msgspec.Meta(description="a list of networks such as 10.0.0.0/8")]
+Hosts = Annotated[
+    dict[str, Literal["hpp_router", "hyperinfer", "voltagegpu"]],
+    msgspec.Meta(
+        min_length=1,
+        description="hosts with the API of each, such as router.example.com: hpp_router (or hyperinfer, or voltagegpu)",
+    ),
+]
 
 
 class DatabaseUrl:
@@ -69,6 +78,10 @@ class SettingsError(Exception):
     """The settings cannot be used; the message says which, why and what would be right."""
 
 
+class _RepeatedError(ValueError):
+    """A value names one thing twice; the text says which."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that an operator can set; each also as `TOLLHOUSE_<NAME>`. Sizes in bytes, durations in seconds.
 
@@ -77,7 +90,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     a pooler such as PgBouncer, in transaction mode, stands before it. `demo` gives empty books a workspace to try,
     and lets the simulator stand in for providers that are not configured. `cors_origins` empty turns CORS off.
     `trusted_proxies` are networks whose X-Forwarded-* headers count. `strict_schema` refuses what the published
-    documents do not allow. `on_loss` says what to do with a request that the provider's format cannot say in full.
+    documents do not allow. Under a host of `hosts` one API, by its name, is alone.
+    `on_loss` says what to do with a request that the provider's format cannot say in full.
     `admission` says when a call may be forwarded: while the most that it can cost fits (bound), or while no balance
     is used up (positive). `settle` says whether the last byte of an answer waits until its charge is on disk
     (durable) or not (async). At most `abandoned_calls` calls of a process are read on for `abandoned_call_s` when
@@ -107,6 +121,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         tuple[Origin, ...], msgspec.Meta(description="origins such as https://app.example, without a path, or *")
     ] = ()
     trusted_proxies: Networks = ()
+    hosts: Hosts = msgspec.field(default_factory=dict[str, Literal["hpp_router", "hyperinfer", "voltagegpu"]])
     drain_s: Seconds = 30.0
     header_deadline_s: Seconds = 10.0
     body_deadline_s: Seconds = 60.0
@@ -145,6 +160,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 _SECRET = frozenset({"database_url"})
 _LISTS = frozenset({"cors_origins", "trusted_proxies"})
+_PAIRS = frozenset({"hosts"})
 
 
 class _Given(msgspec.Struct, frozen=True):
@@ -182,6 +198,11 @@ def _problem(name: str, given: _Given) -> str | None:
         settings = _convert({name: given.value})
         for network in settings.trusted_proxies:
             ipaddress.ip_network(network)
+        clash = hosts_problem(settings.hosts)
+        if clash is not None:
+            return f"{name}: {clash} (from {given.where})."
+    except _RepeatedError as error:
+        return f"{name}: {error} (from {given.where})."
     except ValueError:
         shown = "the value" if name in _SECRET else repr(given.value)
         return f"{name}: {shown} (from {given.where}) cannot be used; it takes {_EXPECTED[name]}."
@@ -189,12 +210,26 @@ def _problem(name: str, given: _Given) -> str | None:
 
 
 def _convert(values: Mapping[str, object]) -> Settings:
-    listed = {name: _listed(value) if name in _LISTS else value for name, value in values.items()}
-    return msgspec.convert(listed, Settings, strict=False, dec_hook=_read_text)
+    read = {name: _structured(name, value) for name, value in values.items()}
+    return msgspec.convert(read, Settings, strict=False, dec_hook=_read_text)
 
 
-def _listed(value: object) -> object:
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+def _structured(name: str, value: object) -> object:
+    """Lists and pairs (`name=value`) out of text that separates them by commas; anything else as it is.
+
+    Raises _RepeatedError for pairs that name something twice.
+    """
+    if not isinstance(value, str) or name not in _LISTS | _PAIRS:
+        return value
+    parts = [part.strip() for part in value.split(",")]
+    if name in _LISTS:
+        return parts
+    pairs = [(key.strip(), rest.strip()) for key, _, rest in (part.partition("=") for part in parts)]
+    names = [key for key, _ in pairs]
+    for key in names:
+        if names.count(key) > 1:
+            raise _RepeatedError(f"{key!r} stands there twice; name it once")
+    return dict(pairs)
 
 
 def _read_text(kind: type, value: object) -> Path | DatabaseUrl:
@@ -227,14 +262,15 @@ def _read_file(path: Path) -> dict[str, _Given]:
 
 
 def _refuse_repeated(document: yaml.Node | None, path: Path) -> None:
-    """YAML's reader would silently let the last one of two equal names win."""
+    """YAML's reader would silently let the last one of two equal names win, within a setting as well."""
     lines: dict[str, int] = {}
-    for key, _ in document.value if isinstance(document, yaml.MappingNode) else ():
+    for key, value in document.value if isinstance(document, yaml.MappingNode) else ():
         line = key.start_mark.line + 1
         name = str(key.value)
         if name in lines:
             raise SettingsError(f"{path}:{line}: `{name}` stands here again; it was set in line {lines[name]}.")
         lines[name] = line
+        _refuse_repeated(value, path)
 
 
 def _known(name: str, shown: str, where: str) -> str:

@@ -192,3 +192,17 @@ def test_switched_off_nothing_is_left_alone() -> None:
             health.failed(Choice(A), fault, 0.0)
     health.broke_off(Choice(A), 0.0)
     assert names(health.routes([A, B], 0.0)) == ["a", "b"]
+
+
+def test_proven_is_whose_last_call_was_answered_and_who_may_be_asked_now() -> None:
+    health = Health(RULES, Deaf())
+    two_keys = deployment("a", keys=2)
+    assert health.choose(Route(two_keys, forced=True), 0.0, proven=True) is None, "nothing is known of it"
+    health.succeeded(Choice(two_keys, 1), 0.1, 0.0)
+    assert health.choose(Route(two_keys), 0.0, proven=True) == Choice(two_keys, 1)
+    health.failed(Choice(two_keys, 1), DOWN, 1.0)
+    assert health.choose(Route(two_keys), 1.0, proven=True) is None, "one failure is a doubt"
+    health.succeeded(Choice(two_keys, 1), 0.1, 2.0)
+    health.failed(Choice(two_keys, 1), BUSY, 3.0)
+    assert health.choose(Route(two_keys), 4.0, proven=True) is None, "it answers, but it asked for time"
+    assert health.choose(Route(two_keys), 8.0, proven=True) == Choice(two_keys, 1)

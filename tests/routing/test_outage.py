@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from support.routing import Deaf, deployment
@@ -78,6 +78,8 @@ def test_when_everything_is_down_a_call_makes_hardly_more_than_one_attempt(count
 
 @settings(deadline=None, max_examples=15)
 @given(count=st.integers(1, 6), seed=st.integers(0, 2**32), down_s=st.floats(1, 60))
+# So short that no breaker has opened: the budget is empty, and five that fail look as good as the one that answers.
+@example(count=6, seed=1, down_s=1.0)
 def test_recovery_of_any_one_is_noticed_within_one_probe_interval(count: int, seed: int, down_s: float) -> None:
     world = World(count, seed)
     for name in world.failing:
@@ -88,8 +90,9 @@ def test_recovery_of_any_one_is_noticed_within_one_probe_interval(count: int, se
     while not world.call():
         world.now_s += 0.1
     assert world.now_s - back_s <= PROBE_S + 0.2
+    # One that answers is enough: whatever else is tried, probed or still in doubt, no caller pays for it.
     answered, _ = world.run(100, 10.0)
-    assert answered >= 97
+    assert answered == 100
 
 
 @settings(deadline=None, max_examples=10)

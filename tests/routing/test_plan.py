@@ -13,7 +13,7 @@ from tollhouse.catalog.entries import Deployment
 from tollhouse.ir.fault import Fault, FaultKind
 from tollhouse.routing.breaker import BreakerRules
 from tollhouse.routing.budget import BudgetRules, RetryBudget
-from tollhouse.routing.health import Health, HealthRules, Route
+from tollhouse.routing.health import Choice, Health, HealthRules, Route
 from tollhouse.routing.plan import Plan, PlanLimits, Reason, Stage
 
 PASSING = (FaultKind.PROVIDER_UNAVAILABLE, FaultKind.PROVIDER_OVERLOADED, FaultKind.PROVIDER_RATE_LIMIT)
@@ -245,3 +245,53 @@ def test_an_empty_budget_of_retries_ends_the_plan_and_says_so() -> None:
     assert subject.next(None, 0.0) is not None
     assert subject.next(fault(FaultKind.PROVIDER_UNAVAILABLE), 0.0) is None
     assert subject.denied
+
+
+def with_one_that_answered(*, failed: Sequence[Deployment], answered: Deployment) -> Health:
+    health = Health(HealthRules(breaker=BreakerRules(failures=2)), Deaf())
+    for one in failed:
+        health.failed(Choice(one), fault(FaultKind.PROVIDER_UNAVAILABLE), 0.0)
+    health.succeeded(Choice(answered), 0.1, 0.0)
+    return health
+
+
+def asked(subject: Plan) -> list[str]:
+    """Whom the plan asks when nobody answers."""
+    names: list[str] = []
+    happened: Fault | None = None
+    while (planned := subject.next(happened, 0.0)) is not None:
+        names.append(planned.choice.deployment.provider.id)
+        happened = fault(FaultKind.PROVIDER_UNAVAILABLE)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [(0.0, ["d"]), (0.8, ["a", "d"]), (1.8, ["a", "b", "d"]), (5.0, ["a", "b", "d"])],
+)
+def test_the_last_attempt_that_can_be_afforded_goes_to_one_that_answered(start: float, expected: list[str]) -> None:
+    four = [deployment(name) for name in "abcd"]
+    health = with_one_that_answered(failed=four[:3], answered=four[3])
+    retries = RetryBudget(BudgetRules(start=start, per_s=0.0), 0.0)
+    assert asked(plan(stage(*four, forced=False), health=health, retries=retries)) == expected
+
+
+@pytest.mark.parametrize(("attempts", "per_call"), [(1, 0.2), (3, 0.0)])
+def test_where_no_call_can_ever_afford_a_retry_the_doubtful_ones_are_asked_in_their_turn(
+    attempts: int, per_call: float
+) -> None:
+    two = [deployment(name) for name in "ab"]
+    health = with_one_that_answered(failed=two[:1], answered=two[1])
+    retries = RetryBudget(BudgetRules(start=0.0, per_s=0.0, per_call=per_call), 0.0)
+    assert asked(plan(stage(*two, forced=False), attempts=attempts, health=health, retries=retries)) == ["a"]
+
+
+def test_a_probe_is_sent_when_the_call_can_go_on_without_it() -> None:
+    two = [deployment(name) for name in "ab"]
+    health = with_one_that_answered(failed=[two[0], two[0]], answered=two[1])
+    for start, expected in ((0.0, "b"), (1.0, "a")):
+        retries = RetryBudget(BudgetRules(start=start, per_s=0.0), 0.0)
+        planned = plan(stage(*two, forced=False), health=health, retries=retries).next(None, 20.0)
+        assert planned is not None
+        assert planned.choice.deployment.provider.id == expected
+        assert planned.choice.probe == (expected == "a")

@@ -17,7 +17,7 @@ from tollhouse.http.door import Door
 from tollhouse.http.exchange import STATE_KEY, Exchange
 from tollhouse.http.proxies import TrustedProxies
 from tollhouse.http.request_id import clean_client_id
-from tollhouse.http.routes import Place, RouteTable
+from tollhouse.http.routes import HostRoutes, Place, RouteTable
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.relay.call import Call, CallerGoneError, Voice, Worded
 
@@ -35,7 +35,7 @@ class DoorApp:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._routes = RouteTable(door.dialects, _not_served(door))
+        self._routes = HostRoutes(door.dialects, _not_served(door), door.hosts)
         self._budget = BodyBudget(door.limits.max_bodies_bytes)
         self._proxies = TrustedProxies(door.trusted_proxies)
         self._lists: dict[str, tuple[Catalog, bytes]] = {}
@@ -72,7 +72,7 @@ class DoorApp:
 
     def word(self, path: str, fault: Fault, request_id: str) -> Worded:
         """A fault in the words of whoever serves `path`, neutral ones when nobody does."""
-        return self._routes.word(path, fault, request_id)
+        return self._routes.all.word(path, fault, request_id)
 
     async def _answer(self, scope: HTTPScope, exchange: Exchange) -> None:
         self._proxies.apply(scope, exchange.fields)
@@ -80,7 +80,7 @@ class DoorApp:
             exchange.extra = self._door.cors.answer_headers(exchange.fields.get("origin"))
         if self._draining:
             exchange.keep_alive = False
-        methods = self._routes.methods(scope["raw_path"])
+        methods = self._routes_for(exchange).methods(scope["raw_path"])
         place = None if methods is None else methods.get(scope["method"])
         if place is None:
             await self._answer_elsewhere(scope, exchange, methods)
@@ -168,7 +168,8 @@ class DoorApp:
         method, path = scope["method"], scope["raw_path"].decode("ascii")
         allowed = ", ".join(sorted(methods)) if methods is not None else "GET, HEAD"
         served = methods is not None or scope["raw_path"] == _METRICS_PATH
-        if method == "HEAD" and self._routes.is_root(path):
+        routes = self._routes_for(exchange)
+        if method == "HEAD" and routes.is_root(path):
             await exchange.reply(Worded(status=200, body=b""))
         elif method == "OPTIONS" and self._door.cors is not None and served:
             preflight = self._door.cors.preflight_headers(
@@ -177,30 +178,33 @@ class DoorApp:
             await exchange.start(204, preflight)
             await exchange.end(b"")
         elif not served:
-            await self._refuse(exchange, path, self._not_found(path))
+            await self._refuse(exchange, path, _not_found(path, routes))
         elif methods is None and method in {"GET", "HEAD"}:
             await exchange.start(200, ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),))
             await exchange.end(self._door.metrics())
         elif methods is not None and method == "GET" and _wants_websocket(exchange, methods):
-            worded = self._routes.word(path, _no_websocket(path, allowed), exchange.request_id)
+            worded = routes.word(path, _no_websocket(path, allowed), exchange.request_id)
             # RFC 9110, 15.5.22: with 426 comes what to upgrade to, which is what is spoken already.
             await exchange.reply(msgspec.structs.replace(worded, status=426), *_UPGRADE)
         else:
             await self._refuse(exchange, path, _wrong_method(method, path, allowed), (b"allow", allowed.encode()))
 
-    def _not_found(self, path: str) -> Fault:
-        roots = ", ".join(sorted(root for dialect in self._door.dialects for root in dialect.roots))
-        message = f"Nothing is served at {path[:200]}; check the URL. The APIs are under {roots}."
-        return Fault(kind=FaultKind.NOT_FOUND, source="client", message=message)
+    def _routes_for(self, exchange: Exchange) -> RouteTable:
+        return self._routes.on(exchange.fields.get("host"))
 
     async def _refuse(self, exchange: Exchange, path: str, fault: Fault, *more: tuple[bytes, bytes]) -> None:
-        await exchange.reply(self._routes.word(path, fault, exchange.request_id), *more)
+        await exchange.reply(self._routes_for(exchange).word(path, fault, exchange.request_id), *more)
 
 
 def _query(exchange: Exchange, name: str) -> str:
     """The first parameter of this name in the URL, empty without one."""
     asked = exchange.scope["query_string"].decode("ascii", "replace")
     return next((value for key, value in parse_qsl(asked) if key == name), "")
+
+
+def _not_found(path: str, routes: RouteTable) -> Fault:
+    message = f"Nothing is served at {path[:200]}; check the URL. The APIs are under {', '.join(sorted(routes.roots))}."
+    return Fault(kind=FaultKind.NOT_FOUND, source="client", message=message)
 
 
 def _not_served(door: Door) -> list[Operation]:

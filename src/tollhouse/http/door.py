@@ -1,6 +1,7 @@
 """Door: what composition hands to the HTTP app."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -36,7 +37,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     None, nothing is served on the routes for it. `standing` tells where the consumer of a key stands; raises FaultError
     (not_found, books_unavailable); None likewise. `generation` finds a call of the principal's workspace by its id;
     raises FaultError; None likewise. `metrics` gives Prometheus' text. `refused` is told of requests that
-    never became a call, by dialect and reason.
+    never became a call, by dialect and reason. `hosts` are Host headers under which one dialect, by its name, is alone.
     """
 
     dialects: tuple[Dialect, ...]
@@ -52,3 +53,4 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     cors: Cors | None = None
     trusted_proxies: tuple[str, ...] = ()
+    hosts: Mapping[str, str] = MappingProxyType({})

@@ -9,19 +9,24 @@ _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-p
 
 
 class TrustedProxies:
-    """Networks (`10.0.0.0/8`) whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody else's are."""
+    """Networks (`10.0.0.0/8`) whose X-Forwarded-For, -Proto and -Host are believed; nobody else's are."""
 
     def __init__(self, networks: Sequence[str]) -> None:
         self._networks = tuple(ipaddress.ip_network(network) for network in networks)
 
     def apply(self, scope: HTTPScope, fields: dict[str, str]) -> None:
-        """Put the caller's own address and scheme into `scope`, and take what was claimed out of `fields`."""
+        """Put the caller's own address and scheme into `scope` and the host it called into `fields`, and take out of
+        `fields` what was claimed."""
         if self._networks and scope["client"] is not None and self._trusts(scope["client"][0]):
             caller = self._caller(fields.get("x-forwarded-for", ""))
             if caller is not None:
                 scope["client"] = (caller, 0)
             if fields.get("x-forwarded-proto", "").lower() == "https":
                 scope["scheme"] = "https"
+            # What comes last was said by the proxy next to us.
+            host = fields.get("x-forwarded-host", "").rpartition(",")[2].strip()
+            if host:
+                fields["host"] = host
         for name in _FORWARDED:
             fields.pop(name, None)
 

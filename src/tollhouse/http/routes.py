@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from tollhouse.dialects.dialect import Dialect, Operation, Route
+from tollhouse.http.hosts import Hosts
 from tollhouse.http.refusal import neutral
 from tollhouse.ir.fault import Fault
 from tollhouse.relay.call import Worded, Wording
@@ -42,6 +43,26 @@ class RouteTable:
                     self._add(place)
                 if route.voice is not None or route.path not in speakers:
                     speakers[route.path] = place.wording
+        self._speak(speakers)
+
+    @classmethod
+    def alone(cls, dialect: Dialect, all_dialects: Sequence[Dialect], without: Collection[Operation]) -> "RouteTable":
+        """The routes of one dialect, which words whatever is asked; the probes of the others stay where they are."""
+        table = cls((dialect,), without)
+        for other in all_dialects:
+            if other is not dialect:
+                for route in other.routes:
+                    if route.probes is not None and route.path.encode("ascii") not in table._places:
+                        table._add(Place(other, route))
+        table._speak({**dict(table._speakers), "": dialect})
+        return table
+
+    @property
+    def roots(self) -> Collection[str]:
+        """The path prefixes of the dialects, without a slash at their end."""
+        return self._roots
+
+    def _speak(self, speakers: Mapping[str, Wording]) -> None:
         # The longest path first: it knows best whose words are expected.
         self._speakers = sorted(speakers.items(), key=lambda pair: -len(pair[0]))
 
@@ -69,3 +90,27 @@ class RouteTable:
             if path == known or path.startswith(known + "/"):
                 return wording.word(fault, request_id, path)
         return neutral(fault)
+
+
+class HostRoutes:
+    """The routes that hold under a request's Host: those of one dialect where the host is mapped to it, else all.
+
+    Raises ValueError for a host that is mapped to a dialect which is not there.
+    """
+
+    def __init__(
+        self, dialects: Sequence[Dialect], without: Collection[Operation] = (), hosts: Mapping[str, str] | None = None
+    ) -> None:
+        self.all = RouteTable(dialects, without)
+        self._hosts = Hosts(hosts or {})
+        by_name = {dialect.name: dialect for dialect in dialects}
+        self._alone: dict[str, RouteTable] = {}
+        for host, name in (hosts or {}).items():
+            if name not in by_name:
+                raise ValueError(f"{host} is mapped to {name}; there are {', '.join(by_name)}")
+            self._alone[name] = RouteTable.alone(by_name[name], dialects, without)
+
+    def on(self, host: str | None) -> RouteTable:
+        """The routes under a Host header, None without one."""
+        name = self._hosts.dialect(host)
+        return self.all if name is None else self._alone[name]

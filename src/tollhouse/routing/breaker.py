@@ -69,11 +69,17 @@ class CircuitBreaker:
         self._errors = Decayed(rules.half_life_s)
         self._due_s: float | None = None
         self._probing = False
+        self._is_proven = False
 
     @property
     def is_closed(self) -> bool:
         """Whether everything may go."""
         return self._due_s is None
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the last call was answered; not before the first."""
+        return self._is_proven
 
     @property
     def due_s(self) -> float:
@@ -108,11 +114,13 @@ class CircuitBreaker:
             self._calls.clear()
             self._errors.clear()
         self._in_a_row = 0
+        self._is_proven = True
         self._calls.add(1.0, now_s)
 
     def failed(self, now_s: float, *, probe: bool = False) -> None:
         """It did not answer; `probe` says that `begin` let this call through as the probe."""
         self._in_a_row += 1
+        self._is_proven = False
         self._calls.add(1.0, now_s)
         self._errors.add(1.0, now_s)
         if self._due_s is None:

@@ -39,10 +39,14 @@ class RetryBudget:
         """A call has come."""
         self._left = min(self._rules.most, self._left + self._rules.per_call)
 
-    def allows(self, now_s: float) -> bool:
-        """Whether there is a retry to take."""
+    def allows(self, now_s: float, retries: int = 1) -> bool:
+        """Whether there are so many retries to take."""
         # A sum of five times 0.2 is a retry, whatever the floats say.
-        return self.left(now_s) >= 1.0 - 1e-9
+        return self.left(now_s) >= retries - 1e-9
+
+    def is_short(self, now_s: float) -> bool:
+        """Whether there is none to take now, but will be after more calls."""
+        return self._rules.per_call > 0 and not self.allows(now_s)
 
     def withdraw(self, now_s: float) -> bool:
         """Take one retry; False when there is none."""

@@ -113,14 +113,15 @@ class Health:
             routes[-1] = Route(routes[-1].deployment, forced=True)
         return routes
 
-    def choose(self, route: Route, now_s: float, spread: float = 0.0) -> Choice | None:
-        """A key to ask with, the first of those that work counted from `spread` (0 to 1); None when none does."""
+    def choose(self, route: Route, now_s: float, spread: float = 0.0, *, proven: bool = False) -> Choice | None:
+        """A key to ask with, the first of those that work counted from `spread` (0 to 1); None when none does. With
+        `proven` only one whose last call was answered is good enough."""
         deployment = route.deployment
+        if proven:
+            return self._proven(deployment, now_s, spread)
         if not deployment.provider.more_keys and self._standing_of(deployment, 0, now_s) is _Standing.READY:
             return Choice(deployment)
-        count = len(deployment.provider.keys)
-        first = int(spread * count) % count
-        keys = [(first + step) % count for step in range(count)]
+        keys = _keys_from(deployment, spread)
         for wanted in (_Standing.READY, _Standing.PROBE):
             for key in keys:
                 if self._standing_of(deployment, key, now_s) is wanted:
@@ -129,6 +130,14 @@ class Health:
         if not route.forced:
             return None
         return Choice(deployment, min(keys, key=lambda key: self._key_back_s(deployment, key, now_s)))
+
+    def _proven(self, deployment: Deployment, now_s: float, spread: float) -> Choice | None:
+        for key in _keys_from(deployment, spread):
+            record = self._records.get((deployment.name, key))
+            answered = record is not None and record.breaker.is_proven
+            if answered and self._standing_of(deployment, key, now_s) is _Standing.READY:
+                return Choice(deployment, key)
+        return None
 
     def may_repeat(self, choice: Choice, now_s: float) -> bool:
         """Whether the same may be asked again in place: not when its breaker has opened or its key was refused."""
@@ -257,6 +266,12 @@ class Health:
         if state is not record.told:
             record.told = state
             self._listener.breaker(choice.deployment.name, choice.key, state)
+
+
+def _keys_from(deployment: Deployment, spread: float) -> list[int]:
+    count = len(deployment.provider.keys)
+    first = int(spread * count) % count
+    return [(first + step) % count for step in range(count)]
 
 
 def _scopes(deployment: Deployment, key: int) -> tuple[tuple[str, int], tuple[str, int]]:

@@ -48,8 +48,8 @@ class PlannedAttempt(msgspec.Struct, frozen=True, kw_only=True):
 class Gate(Protocol):
     """What a plan asks of `Health`."""
 
-    def choose(self, route: Route, now_s: float, spread: float = 0.0) -> Choice | None:
-        """A key to ask with; None when the deployment is out."""
+    def choose(self, route: Route, now_s: float, spread: float = 0.0, *, proven: bool = False) -> Choice | None:
+        """A key to ask with; None when the deployment is out, or `proven` is asked for and its last call failed."""
         ...
 
     def may_repeat(self, choice: Choice, now_s: float) -> bool:
@@ -69,8 +69,10 @@ class Plan:
 
     Deployments are asked in their order, with another key where the key was at fault, and again in place only when no
     other deployment and no other model is left; one that was left is never asked again. The last attempt is kept for
-    another model where there is one. The plan ends after `limits.attempts` in all, at `limits.deadline_s`, when the
-    budget of retries is used up, or on a fault that another attempt cannot mend. `chance()` is in [0, 1).
+    another model where there is one. An attempt after which no other can be afforded goes to a deployment whose last
+    call was answered, where there is one: probes and doubtful ones are for calls that can go on. The plan ends after
+    `limits.attempts` in all, at `limits.deadline_s`, when the budget of retries is used up, or on a fault that another
+    attempt cannot mend. `chance()` is in [0, 1).
     """
 
     def __init__(
@@ -96,7 +98,9 @@ class Plan:
             return None
         if fault is None:
             self._budget.call()
-            return self._taken(self._onward(now_s, "first"))
+            # With a single attempt by rule, a deployment that has failed once would never be asked again.
+            is_last = self._left > 1 and self._budget.is_short(now_s)
+            return self._taken(self._onward(now_s, "first", is_last=is_last))
         reason = _reason(fault)
         if reason is None:
             return None
@@ -116,7 +120,7 @@ class Plan:
             return planned
         return (
             self._other_key(fault, now_s)
-            or self._onward(now_s, "failover")
+            or self._onward(now_s, "failover", is_last=self._left == 1 or not self._budget.allows(now_s, retries=2))
             or self._other_model("unavailable", now_s)
             or self._again(fault, now_s)
         )
@@ -127,10 +131,15 @@ class Plan:
             self._current = planned.choice
         return planned
 
-    def _onward(self, now_s: float, why: Why) -> PlannedAttempt | None:
-        """The next deployment of the model that can be asked."""
+    def _onward(self, now_s: float, why: Why, *, is_last: bool = False) -> PlannedAttempt | None:
+        """The next deployment of the model that can be asked; when it `is_last`, first one that is proven."""
         if self._waiting is None:
             self._waiting = list(self._stages[self._stage].routes())
+        for at, route in enumerate(self._waiting if is_last else ()):
+            choice = self._gate.choose(route, now_s, self._spread, proven=True)
+            if choice is not None:
+                del self._waiting[at]
+                return PlannedAttempt(choice=choice, stage=self._stage, why=why)
         while self._waiting:
             choice = self._gate.choose(self._waiting.pop(0), now_s, self._spread)
             if choice is not None:

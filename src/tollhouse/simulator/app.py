@@ -10,15 +10,20 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from tollhouse.simulator.answer import Question, compose
 from tollhouse.simulator.anthropic_messages import AnthropicMessages, AnthropicTokenCount
 from tollhouse.simulator.bodies import error_body
 from tollhouse.simulator.delivery import CallerGoneError, Delivery, Line, frames
-from tollhouse.simulator.format import Format, RequestError
+from tollhouse.simulator.diffusion import DiffusionServer
+from tollhouse.simulator.format import Asked, Format, Received, RequestError
+from tollhouse.simulator.gallery import PATH as GALLERY_PATH
+from tollhouse.simulator.gallery import Gallery
 from tollhouse.simulator.openai_chat import OpenAIChat
+from tollhouse.simulator.openai_embeddings import OpenAIEmbeddings
+from tollhouse.simulator.openai_images import OpenAIImages
 from tollhouse.simulator.openai_responses import OpenAIResponses
 from tollhouse.simulator.recorder import Arrival, Recorder
 from tollhouse.simulator.script import DEFAULT, Plan, Script, ScriptError, plan_from_json, plan_from_model
+from tollhouse.simulator.talk import Talk
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -26,14 +31,18 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LINE_EXTENSION: Final = "tollhouse.simulator.line"
 CONTROL_HEADER: Final = "x-simulator-script"
-FORMATS: Final[tuple[Format, ...]] = (
-    OpenAIChat(),
-    OpenAIResponses(),
-    AnthropicMessages(),
-    AnthropicTokenCount(),
+_TALKS: Final[tuple[Format, ...]] = tuple(
+    Talk(form) for form in (OpenAIChat(), OpenAIResponses(), AnthropicMessages(), AnthropicTokenCount())
 )
 _RECORDER_PATH: Final = "/_simulator/requests"
-_MODELS: Final = ("echo", "script/text=200", "script/reasoning=20/text=50", "script/tools=2")
+_MODELS: Final = (
+    "echo",
+    "script/text=200",
+    "script/reasoning=20/text=50",
+    "script/tools=2",
+    "gpt-image-1",
+    "text-embedding-3-small",
+)
 _MAX_COUNTED: Final = 4096
 
 
@@ -47,6 +56,13 @@ class Simulator:
         self.recorder = Recorder() if record else None
         self._clock = clock
         self._attempts: OrderedDict[str, int] = OrderedDict()
+        self._gallery = Gallery()
+        self._formats: tuple[Format, ...] = (
+            *_TALKS,
+            OpenAIEmbeddings(),
+            OpenAIImages(self._gallery),
+            DiffusionServer(),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -58,6 +74,8 @@ class Simulator:
             await self._recordings(self.recorder, method, send)
         elif method == "GET" and path.endswith("/models"):
             await _answer(send, 200, _models())
+        elif method == "GET" and path.startswith(GALLERY_PATH):
+            await self._show(path, send)
         else:
             await self._call(scope, receive, send)
 
@@ -66,15 +84,22 @@ class Simulator:
             recorder.clear()
         await _answer(send, 200, recorder.to_json())
 
+    async def _show(self, path: str, send: Send) -> None:
+        hanging = self._gallery.at(path)
+        if hanging is None:
+            await _answer(send, 404, _TALKS[0].error(404, "no picture hangs here").encode())
+        else:
+            await _answer(send, 200, await asyncio.to_thread(hanging.file), f"image/{hanging.file_format}")
+
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read_body(receive)
         arrival = _arrival(scope, body)
         if self.recorder is not None:
             self.recorder.add(arrival)
-        spoken = next((f for f in FORMATS if scope["path"].endswith(f.suffix)), None)
+        spoken = next((f for f in self._formats if scope["path"].endswith(f.suffix)), None)
         if spoken is None or scope["method"] != "POST":
-            message = f"the simulator knows POST paths that end with {', '.join(f.suffix for f in FORMATS)}"
-            await _answer(send, 404, FORMATS[0].error(404, message).encode())
+            message = f"the simulator knows POST paths that end with {', '.join(f.suffix for f in self._formats)}"
+            await _answer(send, 404, _TALKS[0].error(404, message).encode())
             arrival.outcome = "done"
             return
         gone = asyncio.Event()
@@ -91,10 +116,11 @@ class Simulator:
     async def _perform(self, spoken: Format, body: bytes, arrival: Arrival, way: "_Way") -> None:
         try:
             request = _object(body)
-            question = spoken.read(request, hashlib.sha256(body).hexdigest())
-            script = self._script(question.model, arrival.header(CONTROL_HEADER))
+            origin = f"http://{arrival.header('host')}"
+            asked = spoken.read(Received(body=request, digest=hashlib.sha256(body).hexdigest(), origin=origin))
+            script = self._script(asked.model, arrival.header(CONTROL_HEADER))
         except (RequestError, ScriptError) as error:
-            await _answer(way.send, 400, spoken.error(400, str(error)).encode())
+            await _answer(way.send, spoken.refusal, spoken.error(spoken.refusal, str(error)).encode())
             return
         delivery = Delivery(way.send, way.line, way.gone, script, arrival)
         if not await delivery.before():
@@ -104,16 +130,19 @@ class Simulator:
         elif script.html or script.empty or script.status is not None or script.body is not None:
             await _fail(delivery, spoken, script, arrival)
         else:
-            await self._speak(delivery, spoken, question, script)
+            await self._speak(delivery, spoken, asked, script)
 
-    async def _speak(self, delivery: Delivery, spoken: Format, question: Question, script: Script) -> None:
-        answer = compose(question, script, int(self._clock()))
-        if (question.stream or script.sse) and not script.plain:
-            events = spoken.events(answer, question, script)
+    async def _speak(self, delivery: Delivery, spoken: Format, asked: Asked, script: Script) -> None:
+        created = int(self._clock())
+        if (asked.stream or script.sse) and not script.plain:
+            events = asked.events(script, created)
             error = spoken.error(500, "The simulator was told to fail in the middle of a stream.")
             await delivery.stream(200, frames(events, script, error))
             return
-        text = spoken.whole(answer, script)
+        if spoken.slow:
+            text = await asyncio.to_thread(asked.whole, script, created)
+        else:
+            text = asked.whole(script, created)
         if script.bad_json is not None:
             text = text[: len(text) // 2]
         await delivery.whole(200, "application/json", text.encode())
@@ -197,7 +226,7 @@ async def _watch(receive: Receive, gone: asyncio.Event) -> None:
     gone.set()
 
 
-async def _answer(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+async def _answer(send: Send, status: int, body: bytes, content_type: str = "application/json") -> None:
+    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -45,6 +45,10 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     infinite: bool = False
     huge: int | None = None
     chunk_tokens: int = 1
+    # Pictures and vectors.
+    count: int | None = None
+    link: str | None = None
+    data: str | None = None
     # What it is said to have used.
     usage: str = "honest"
     usage_at: str = "end"
@@ -178,11 +182,11 @@ def _header(value: str) -> tuple[tuple[str, str], ...]:
 
 
 _READERS: Final[dict[str, Callable[[str], object]]] = {
-    **dict.fromkeys(("text", "reasoning", "huge", "stall", "cut", "eof", "end", "informational"), _count),
+    **dict.fromkeys(("text", "reasoning", "huge", "stall", "cut", "eof", "end", "informational", "count"), _count),
     **dict.fromkeys(("tools", "slice", "chunk_tokens"), _at_least_one),
     **dict.fromkeys(("bad_json", "error_at", "endless"), _count_or_unbounded),
     **dict.fromkeys(("say", "seal", "call", "args", "refusal", "finish", "model", "cost"), _name),
-    **dict.fromkeys(("body", "retry_after", "content_type"), _name),
+    **dict.fromkeys(("body", "retry_after", "content_type", "link", "data"), _name),
     **dict.fromkeys(("first", "wait", "delay"), _seconds),
     "reasoning_field": _one_of(frozenset({"reasoning", "reasoning_content"})),
     "usage": _usage,

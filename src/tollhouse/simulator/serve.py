@@ -129,11 +129,11 @@ async def _serve(host: str, port: int, *, record: bool) -> int:
 
 
 def _usage(url: str) -> str:
-    return f"""The simulator answers on {url} (OpenAI chat completions, any path prefix). Try:
+    return f"""The simulator answers on {url} (docs/simulator.md says what it speaks, under any path prefix). Try:
 
   curl {url}/v1/chat/completions -H 'content-type: application/json' \\
     -d '{{"model":"echo","messages":[{{"role":"user","content":"Hello"}}]}}'
 
 The model name scripts the answer: script/text=200/delay=5ms, script/tools=2, script/status=429/retry_after=2,
-script/cut=5; see docs/simulator.md. What arrived: GET {url}/_simulator/requests. Stop with Ctrl+C.
+script/cut=5. What arrived: GET {url}/_simulator/requests. Stop with Ctrl+C.
 """

@@ -34,8 +34,13 @@ def usage_report(usage: Usage, script: Script, names: Counters) -> Json:
     }
     if script.cost is not None:
         report["cost"] = _number_or_text(script.cost)
+    return changed_usage(report, script, (names.prompt, names.completion))
+
+
+def changed_usage(report: JsonObject, script: Script, counters: tuple[str, ...]) -> Json:
+    """`report` as an odd `usage` of the script has it; `counters` names its counts but `total_tokens`, prompt first."""
     change = _ODD_USAGE.get(script.usage)
-    return report if change is None else change(report, names)
+    return report if change is None else change(report, counters)
 
 
 def _number_or_text(text: str) -> Json:
@@ -45,19 +50,18 @@ def _number_or_text(text: str) -> Json:
         return text
 
 
-_Change = Callable[[JsonObject, Counters], Any]
+_Change = Callable[[JsonObject, tuple[str, ...]], Any]
 
 
 def _counts(change: Callable[[int], Json]) -> _Change:
-    def changed(report: JsonObject, names: Counters) -> JsonObject:
-        counted = (names.prompt, names.completion, "total_tokens")
-        return {**report, **{name: change(report[name]) for name in counted}}
+    def changed(report: JsonObject, counters: tuple[str, ...]) -> JsonObject:
+        return {**report, **{name: change(report[name]) for name in (*counters, "total_tokens")}}
 
     return changed
 
 
-def _cached_over(report: JsonObject, names: Counters) -> JsonObject:
-    return {**report, f"{names.prompt}_details": {"cached_tokens": report[names.prompt] + 1000}}
+def _cached_over(report: JsonObject, counters: tuple[str, ...]) -> JsonObject:
+    return {**report, f"{counters[0]}_details": {"cached_tokens": report[counters[0]] + 1000}}
 
 
 # The odd reports of `usage=…`, each from the honest one.
@@ -71,5 +75,5 @@ _ODD_USAGE: Final[dict[str, _Change]] = {
     "zero": _counts(lambda _: 0),
     "cached_over": _cached_over,
     "total_mismatch": lambda report, _: {**report, "total_tokens": report["total_tokens"] + 7},
-    "partial": lambda report, names: {names.prompt: report[names.prompt]},
+    "partial": lambda report, counters: {counters[0]: report[counters[0]]},
 }
