@@ -18,14 +18,15 @@ def charge_lines(
     *,
     images: int = 0,
     tool_uses: Mapping[str, int] | None = None,
+    calls: int = 1,
 ) -> tuple[ChargeLine, ...]:
     """What a call costs: line 0 for the model's tokens, always there, then generated images and the provider's own
-    tools by name, as far as they were used and have a price.
+    tools by name, as far as they were used and have a price. `usage` is the sum of so many `calls` of one prompt.
 
     A `service_tier` without a price of its own is charged at the standard rates. Each line is the exact sum in
     pico-USD, rounded up to a nano-USD once.
     """
-    amounts = [("model", _tokens_pico_usd(_rates_for(price, usage.prompt_tokens, service_tier), usage))]
+    amounts = [("model", _tokens_pico_usd(_rates_for(price, usage.prompt_tokens // calls, service_tier), usage))]
     if images > 0 and price.per_image_pico_usd is not None:
         amounts.append(("image", images * price.per_image_pico_usd))
     fees = dict(price.tool_fees)
@@ -43,10 +44,12 @@ def upper_bound(
     output_limit: int,
     choices: int = 1,
     paid: Iterable[tuple[str, str]] = (),
+    calls: int = 1,
 ) -> int:
     """The most, in nano-USD, that a call can cost whose prompt has at most `prompt_bytes` tokens (a byte-level
     tokenizer makes no more tokens than there are UTF-8 bytes) and whose `choices` answers have at most
-    `output_limit` tokens each. Of `paid` features (see Peek) it takes the service tier, and each tool once.
+    `output_limit` tokens each; the prompt is sent in so many `calls`. Of `paid` features (see Peek) it takes the
+    service tier, and each tool once.
     """
     fees = dict(price.tool_fees)
     named = [name for _, name in paid]
@@ -55,7 +58,7 @@ def upper_bound(
     for rates in _possible_rates(price, prompt_bytes, service_tier):
         prompt_pico = max(prompt_pico, *_input_rates(rates))
         output_pico = max(output_pico, *_output_rates(rates))
-    tokens_pico = max(0, prompt_bytes) * prompt_pico + max(0, choices) * max(0, output_limit) * output_pico
+    tokens_pico = calls * max(0, prompt_bytes) * prompt_pico + max(0, choices) * max(0, output_limit) * output_pico
     # Each is a line of its own and rounded up on its own.
     tools = [_to_nano(fees.get(name.removeprefix(_TOOL), 0)) for name in named if name.startswith(_TOOL)]
     return _to_nano(tokens_pico) + _to_nano(max(0, choices) * (price.per_image_pico_usd or 0)) + sum(tools)

@@ -13,6 +13,7 @@ from tollhouse.ir.loss import Loss
 from tollhouse.ir.usage import Usage
 from tollhouse.observe.record import Attempt
 from tollhouse.relay.admission import Admitted
+from tollhouse.relay.fan_out import ask_all
 from tollhouse.relay.outgoing import OnLoss
 from tollhouse.relay.stages import Asking, Stages, Surroundings
 from tollhouse.routing.budget import BudgetRules, RetryBudget
@@ -22,6 +23,7 @@ from tollhouse.tokens.bounds import likely_prompt_tokens
 from tollhouse.upstream.auth import authorization
 from tollhouse.upstream.client import Upstream, UpstreamAnswer, UpstreamRequest
 from tollhouse.wire.format import AnswerPolicy, WireFormat
+from tollhouse.wire.gathering import Gathering, open_gathering
 from tollhouse.wire.pipe import Pipe, open_pipe
 from tollhouse.wire.provider_faults import retry_after
 from tollhouse.wire.translation import Made, open_translation
@@ -49,11 +51,12 @@ class Opened(msgspec.Struct, kw_only=True):
 
 
 class Paid(msgspec.Struct, frozen=True):
-    """What a provider says that a failed attempt has used, and what callers pay there."""
+    """What a provider says that a failed attempt has used, in so many calls, and what callers pay there."""
 
     deployment: Deployment
     usage: Usage
     price: Price
+    calls: int = 1
 
 
 class AttemptLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,18 +207,24 @@ class Attempts:
         deployment = choice.deployment
         source = asking.outgoing.format_of(deployment)
         admitted = asking.answered_by(deployment)
-        answer = await self._upstream.send(request)
         seen = _Seen()
+        answer: UpstreamAnswer | None = None
+        pipe: Pipe | None = None
+
+        async def ask() -> UpstreamAnswer:
+            return await self._ask(source, request, seen)
+
         try:
-            await self._refuse_failure(source, answer, seen, stream=request.stream)
+            answer = await ask_all(admitted.calls(deployment), ask)
             pipe, losses = _open(asking, deployment)
             first, ended = await self._beginning(answer, pipe, seen, stream=request.stream)
         except BaseException as error:
-            answer.close()
+            if answer is not None:
+                answer.close()
             if isinstance(error, FaultError):
-                usage = source.failed_usage(seen.body())
+                usage, calls = _used_in_vain(source, pipe, seen)
                 if usage is not None and usage.total_tokens:
-                    paid.append(Paid(deployment, usage, admitted.resolved.model.price))
+                    paid.append(Paid(deployment, usage, admitted.resolved.model.price, calls))
             raise
         return Opened(
             admitted=admitted,
@@ -227,6 +236,16 @@ class Attempts:
             losses=losses,
             broke_off=lambda: self._health.broke_off(choice, self._clock_s()),
         )
+
+    async def _ask(self, source: WireFormat, request: UpstreamRequest, seen: _Seen) -> UpstreamAnswer:
+        """One call; raises FaultError when its answer is a failure."""
+        answer = await self._upstream.send(request)
+        try:
+            await self._refuse_failure(source, answer, seen, stream=request.stream)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
 
     async def _beginning(self, answer: UpstreamAnswer, pipe: Pipe, seen: _Seen, *, stream: bool) -> tuple[bytes, bool]:
         """The first bytes for the caller, and whether they are all. The pipe keeps the frames before the first content
@@ -283,6 +302,13 @@ class Attempts:
         )
 
 
+def _used_in_vain(source: WireFormat, pipe: Pipe | None, seen: _Seen) -> tuple[Usage | None, int]:
+    """What a failed attempt has used all the same, and in how many calls: of several those that were answered."""
+    if isinstance(pipe, Gathering):
+        return pipe.complete_usage, max(1, pipe.complete_calls)
+    return source.failed_usage(seen.body()), 1
+
+
 def _open(asking: Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
     """The pipe for the deployment's answer, and the list to which it adds what it cannot carry over."""
     admitted, outgoing, policy = asking.admitted, asking.outgoing, asking.policy
@@ -300,7 +326,8 @@ def _open(asking: Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
         input_tokens=likely_prompt_tokens(call.body) if admitted.scan.peek.stream else 0,
     )
     source = outgoing.format_of(deployment)
-    return open_translation(source, admitted.format, policy, admitted.scan.peek, made), losses
+    opener = open_gathering if admitted.calls(deployment) > 1 else open_translation
+    return opener(source, admitted.format, policy, admitted.scan.peek, made), losses
 
 
 async def _read_at_most(answer: UpstreamAnswer, cap_bytes: int) -> bytes:

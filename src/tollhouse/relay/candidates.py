@@ -33,6 +33,7 @@ class Wanted(msgspec.Struct, frozen=True):
     scan: Scan
     format_name: str
     resolve: Callable[[str], Resolved]
+    splits_choices: bool = False
 
 
 class Candidates(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +43,8 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[Candidate, ...] = ()
     native: bool = False
     """Whether one of the deployments speaks the caller's format."""
+    calls: int = 1
+    """How many calls the request becomes at most at one of the deployments."""
     asked: Asked = NOTHING_ASKED
 
     @property
@@ -110,8 +113,15 @@ def find_candidates(first: Resolved, asked: Asked, wanted: Wanted) -> Candidates
             continue
     found.pop(first.slug, None)
     others = tuple(found.values())
-    native = any(one.provider.format == wanted.format_name for each in (own, *others) for one in each.deployments)
-    return Candidates(first=own, others=others, native=native, asked=asked)
+    formats = {one.provider.format for each in (own, *others) for one in each.deployments}
+    split = wanted.splits_choices and formats != {wanted.format_name}
+    return Candidates(
+        first=own,
+        others=others,
+        native=wanted.format_name in formats,
+        calls=wanted.scan.peek.choices if split else 1,
+        asked=asked,
+    )
 
 
 def _candidate(resolved: Resolved, wanted: Wanted, reasons: frozenset[Reason] = frozenset()) -> Candidate:

@@ -67,7 +67,7 @@ class Outgoing:
         formats = {deployment.provider.format for deployment in deployments}
         if formats == {self._admitted.format.name} and not self._sealed:
             return list(deployments)
-        able = [one for one in deployments if self._admitted.scan.peek.choices == 1 or not self.is_translated(one)]
+        able = [one for one in deployments if self._can_give_all_choices(one)]
         if not able:
             raise invalid_request(
                 "n must be 1 for this model: its provider speaks a format with one answer per call. Send n calls.", "n"
@@ -111,6 +111,8 @@ class Outgoing:
         request = request_taken_back(self._decoded(), model.creator.slug, name, losses)
         if functions_only:
             request = asked_as_functions(request, losses)
+        if self._admitted.calls(deployment) > 1:
+            request = msgspec.structs.replace(request, choices=None)
         target = self._formats[name]
         limit = self._admitted.injected_limit or request.output_limit
         if limit is None and target.needs_output_limit:
@@ -119,6 +121,10 @@ class Outgoing:
         encoded = target.encode_request(request, losses, quirks), tuple(losses)
         self._encoded[name, upstream_model, quirks] = encoded
         return encoded
+
+    def _can_give_all_choices(self, deployment: Deployment) -> bool:
+        choices = self._admitted.scan.peek.choices
+        return not self.is_translated(deployment) or choices == 1 or self._admitted.calls(deployment) == choices
 
     def _decoded(self) -> ChatRequest:
         if self._request is None:

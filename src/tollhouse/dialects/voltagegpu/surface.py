@@ -39,6 +39,7 @@ class VoltageChat(VoltageWording):
     dialect = "voltagegpu"
     format_name = "openai_chat"
     auto_model: str | None = None
+    splits_choices = True
 
     def validate(self, body: bytes) -> None:
         """Check a request body against the contract. Raises FaultError (invalid_request)."""
