@@ -8,7 +8,7 @@ import msgspec
 from tollhouse.accounts import keys
 from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import AccountStore
-from tollhouse.catalog.entries import Catalog, Resolved
+from tollhouse.catalog.entries import Catalog, Deployment, Resolved
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.request import ChatRequest
 from tollhouse.money.lease import Hold
@@ -120,6 +120,12 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
         """The limit on the answer's tokens that is sent, None without one."""
         return self.injected_limit or self.scan.peek.output_limit
 
+    def calls(self, deployment: Deployment) -> int:
+        """How many calls the request becomes at the deployment: one for each choice where its format has one answer
+        per call."""
+        translated = deployment.format != self.format.name
+        return self.scan.peek.choices if translated and self.call.voice.splits_choices else 1
+
 
 class Admission:
     """Checks a call whose key is good, in the order of the published contracts."""
@@ -151,7 +157,8 @@ class Admission:
             return resolved if chosen is None else chosen.narrowed(resolved)
 
         resolved = find(name, "model")
-        candidates = find_candidates(resolved, asked, Wanted(scan, wire_format.name, wire_format.operation, find))
+        wanted = Wanted(scan, wire_format.name, wire_format.operation, find, call.voice.splits_choices)
+        candidates = find_candidates(resolved, asked, wanted)
         terms = await self._budget.hold(call.request_id, principal, candidates, candidates.priced(scan), call.body)
         return Admitted(
             call=call,

@@ -50,9 +50,10 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
         peek = self.scan.peek
 
         def most(price: Price) -> int:
-            return upper_bound(price, prompt_tokens, output_tokens, peek.choices, peek.paid)
+            return upper_bound(price, prompt_tokens, output_tokens, peek.choices, peek.paid, calls)
 
-        return Bound(self.candidates.dearest(most), prompt_tokens + peek.choices * output_tokens)
+        calls = self.candidates.calls
+        return Bound(self.candidates.dearest(most), calls * prompt_tokens + peek.choices * output_tokens)
 
     def claims(self, prompt_tokens: int, output_tokens: int) -> tuple[Claim, ...]:
         """What it has to hold."""

@@ -40,6 +40,7 @@ class _VoltageVoice(VoltageWording):
 
     dialect = "voltagegpu"
     auto_model: str | None = None
+    splits_choices = True
 
     def headers(self, slug: str, decision: Decision | None = None) -> Headers:
         """None of its own."""
