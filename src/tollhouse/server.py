@@ -163,7 +163,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
                 log_to,
                 settings.key_prefix,
             )
-            log.adopt()
+            log.adopt(asyncio.get_running_loop().call_soon)
             left_out = summarise_left_out(loaded.left_out)
             if left_out:
                 log.info(left_out)

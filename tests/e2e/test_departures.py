@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from support.callers import HYPERINFER
+from support.callers import HYPERINFER, ask
 from support.gateway import RunningGateway
 from tollhouse.observe.record import CallRecord
 
@@ -40,13 +40,23 @@ RESET = struct.pack("ii", 1, 0)
 class Leaver:
     """A caller on a socket of its own, who can hang up at any byte."""
 
-    def __init__(self, running: RunningGateway, key: str, model: str, **fields: Any) -> None:
-        asked = {"model": model, "messages": [{"role": "user", "content": "hi"}], "stream": True} | fields
+    def __init__(
+        self,
+        running: RunningGateway,
+        key: str,
+        model: str,
+        *,
+        path: str = HYPERINFER.chat,
+        own: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> None:
+        said = own or {"messages": [{"role": "user", "content": "hi"}]}
+        asked = {"model": model, "stream": True} | said | fields
         body = json.dumps(asked).encode()
         headers = {"Host": "x", "Content-Length": str(len(body)), **HYPERINFER.auth(key)}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.line = socket.create_connection(("127.0.0.1", running.port), timeout=20)
-        self.line.sendall(f"POST {HYPERINFER.chat} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        self.line.sendall(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
         self.got = b""
 
     def read_until(self, enough: Callable[[bytes], bool]) -> None:
@@ -149,6 +159,29 @@ def test_leaving_in_the_middle_of_a_token(three: RunningGateway, model: str, res
         assert figures(record)[:2] == ("aborted", "estimated")
         assert 2 <= record.completion_tokens < 40
         three.eventually(lambda: three.arrivals()[before].outcome == "gone")
+
+
+@pytest.mark.row(96)
+@pytest.mark.parametrize("path", ["/api/v1/chat/completions", "/api/v1/responses", "/api/v1/messages"])
+def test_who_leaves_has_the_provider_stopped_pays_for_what_came_and_finds_his_call(
+    three: RunningGateway, path: str
+) -> None:
+    workspace = f"leaves-{path}"
+    key = three.key(workspace)
+    before = len(three.arrivals())
+    said = [{"role": "user", "content": "hi"}]
+    own = {"input": said} if path.endswith("responses") else {"messages": said, "max_tokens": 500}
+    caller = Leaver(three, key, "cut/script/text=400/usage=11:400/delay=20ms", path=path, own=own)
+    caller.read_until(lambda got: got.count(b"data: ") == 8)
+    caller.leave()
+    record = ended(three, workspace)
+    three.eventually(lambda: three.arrivals()[before].outcome == "gone")
+    assert three.arrivals()[before].events_sent < 100, "the provider goes on"
+    assert 2 <= record.completion_tokens < 100
+    assert record.cost_nano_usd == record.prompt_tokens * 1000 + record.completion_tokens * 2000
+    found = ask(three, "GET", f"/api/v1/generation?id={record.id}", HYPERINFER.auth(key)).json()["data"]
+    assert (found["status"], found["tokens_completion"]) == ("aborted", record.completion_tokens)
+    assert found["cost_micro_usd"] == str(record.cost_nano_usd // 1000)
 
 
 @pytest.mark.fault(27)

@@ -299,6 +299,8 @@ def test_arguments_come_in_pieces_that_make_json(running: RunningGateway, upstre
         ("chat", "messages", []),
         ("chat", "messages", [{"role": "boss", "content": "x"}]),
         ("responses", "previous_response_id", "resp_1"),
+        ("responses", "conversation", "conv_1"),
+        ("responses", "background", True),
         ("responses", "temperature", 2.1),
         ("messages", "temperature", 1.1),
         ("messages", "max_tokens", 0),

@@ -3,7 +3,7 @@
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from support.money_machine import Bench, LedgerMachine
 from support.postgres import PostgresServer
-from support.postgres_bench import PostgresBench, template_of
+from support.postgres_bench import PostgresBench, PostgresBooks
 from support.sqlite_bench import SqliteBench
 
 STEPS = 40
@@ -53,16 +53,21 @@ def test_the_books_hold_for_long(part: int) -> None:
     examine(int(os.environ.get("MONEY_EXAMPLES", "400")))
 
 
+@pytest.fixture
+def books(postgres: PostgresServer) -> Iterator[PostgresBooks]:
+    """Where the examples of a test have their books in turn."""
+    made = PostgresBooks(postgres)
+    yield made
+    made.remove()
+
+
 @pytest.mark.fault(73)
-def test_the_books_hold_on_postgres(postgres: PostgresServer) -> None:
-    template = template_of(postgres)
-    examine(15, lambda: PostgresBench(postgres, template))
+def test_the_books_hold_on_postgres(books: PostgresBooks) -> None:
+    examine(60, lambda: PostgresBench(books))
 
 
 @pytest.mark.long
-@pytest.mark.skipif("MONEY_EXAMPLES" not in os.environ, reason="half an hour: set MONEY_EXAMPLES=100 to run it")
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(4))
-def test_the_books_hold_on_postgres_for_long(postgres: PostgresServer, part: int) -> None:
-    template = template_of(postgres)
-    examine(int(os.environ.get("MONEY_EXAMPLES", "100")), lambda: PostgresBench(postgres, template))
+def test_the_books_hold_on_postgres_for_long(books: PostgresBooks, part: int) -> None:
+    examine(int(os.environ.get("MONEY_EXAMPLES", "400")), lambda: PostgresBench(books))

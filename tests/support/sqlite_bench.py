@@ -52,6 +52,7 @@ class SqliteBench:
     """Implements Bench."""
 
     def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
         self.folder = _folder()
         (self.folder / "tollhouse.db").write_bytes(_template())
         self._look: Any = apsw.Connection(str(self.folder / "tollhouse.db"))
@@ -68,4 +69,5 @@ class SqliteBench:
 
     def remove(self) -> None:
         self._look.close()
+        self.loop.close()
         shutil.rmtree(self.folder)

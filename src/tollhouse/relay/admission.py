@@ -50,9 +50,10 @@ class Authenticator:
 
     async def authenticate(self, key: str | None) -> Principal:
         """Whose key it is. Raises FaultError (invalid_key, workspace_locked, books_unavailable)."""
-        if key is None or not keys.well_formed(key):
+        known = None if key is None else self._known.get(key)
+        # What is known was well-formed.
+        if key is None or (known is None and not keys.well_formed(key)):
             raise FaultError(_BAD_KEY)
-        known = self._known.get(key)
         if known is not None and known[0] > self._clock_s():
             principal = known[1]
         else:

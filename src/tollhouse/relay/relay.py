@@ -143,9 +143,8 @@ class Relay:
         admitted = progress.admitted
         slug, decision = (admitted.resolved.slug, admitted.decision) if admitted else ("", None)
         own = progress.call.voice.headers(slug, decision)
-        losses = _named(progress.opened.losses) if progress.opened else b""
-        if losses:
-            own = (*own, (_LOSS_HEADER, losses))
+        if progress.opened and progress.opened.losses:
+            own = (*own, (_LOSS_HEADER, _named(progress.opened.losses)))
         own = (*own, *attempts_headers(progress.trail))
         limit = progress.admitted.injected_limit if progress.admitted else None
         return own if limit is None else (*own, (_MAX_TOKENS_HEADER, str(limit).encode()))

@@ -77,8 +77,9 @@ class SseReader:
             buffer.clear()
         if self._crs or not data.endswith(b"\n\n"):
             return self._cut_all(data)
-        # The common case: whole frames of one line each. Searching for one byte is several times as fast as for two.
-        if data.find(b"\n") == len(data) - 2:
+        # The common case: one frame, or several of one line each. Searching for one byte is several times as fast as
+        # for two.
+        if data.find(b"\n") == len(data) - 2 or data.find(b"\n\n") == len(data) - 2:
             if len(data) > self._max_frame_bytes:
                 self._check(len(data))
             return [data]

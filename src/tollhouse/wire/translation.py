@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tollhouse.ir.events import AnswerExtend, AnswerStart, ReasoningEnd, StreamEvent, UsageReport
+from tollhouse.ir.events import AnswerExtend, AnswerStart, ReasoningEnd, StreamEvent, TextDelta, UsageReport
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.parts import ReasoningOrigin
@@ -92,6 +92,10 @@ class StreamTranslation(_Translated):
         out: list[bytes] = []
         frames: list[bytes] = []
         for event in self._custom_calls.adapted(events):
+            if type(event) is TextDelta:
+                # Most of a stream is this, and nothing in it is ever told otherwise.
+                frames.append(self._encoder.feed(event))
+                continue
             frames.append(self._encoder.feed(self._adapted(event)))
             if isinstance(event, UsageReport):
                 # Only what came before a report can be in it.
@@ -99,7 +103,7 @@ class StreamTranslation(_Translated):
                 frames.clear()
                 self._reported(event)
         out.append(self._inner.feed(b"".join(frames)))
-        return b"".join(out)
+        return out[0] if len(out) == 1 else b"".join(out)
 
     def _reported(self, report: UsageReport) -> None:
         self.usage = report.usage

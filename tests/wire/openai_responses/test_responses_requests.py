@@ -140,6 +140,9 @@ def test_explicit_nulls_and_empty_tools() -> None:
 @pytest.mark.row(77)
 def test_a_previous_response_is_refused() -> None:
     assert refused(previous_response_id="resp_1") == "previous_response_id"
+    assert refused(conversation={"id": "conv_1"}) == "conversation"
+    assert refused(background=True) == "background"
+    assert kept(decode(background=False)) == kept(decode())
 
 
 @pytest.mark.row(78)

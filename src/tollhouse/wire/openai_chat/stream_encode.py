@@ -64,7 +64,7 @@ _ChoiceEvent = (
 class _Choice:
     """What has been emitted of one choice."""
 
-    __slots__ = ("annotations", "calls", "chars", "details", "left", "reasoning", "text_at")
+    __slots__ = ("annotations", "around", "calls", "chars", "details", "left", "reasoning", "text_at")
 
     def __init__(self) -> None:
         self.calls: dict[int, tuple[int, str]] = {}
@@ -77,6 +77,8 @@ class _Choice:
         self.chars = 0
         self.annotations = 0
         self.left: dict[str, object] = {}
+        self.around: tuple[bytes, bytes] | None = None
+        """What stands before and after the text in a frame of text alone."""
 
 
 class ChatStreamEncoder:
@@ -94,6 +96,8 @@ class ChatStreamEncoder:
 
     def feed(self, event: StreamEvent) -> bytes:
         """Frames that `event` makes; b'' when it makes none."""
+        if type(event) is TextDelta and not event.logprobs and (choice := self._choices.get(event.choice)) is not None:
+            return self._text_alone(event, choice)
         match event:
             case AnswerStart():
                 return self._start(event)
@@ -143,6 +147,15 @@ class ChatStreamEncoder:
         if logprobs is not None:
             choice["logprobs"] = logprobs
         return sse_frame(render({**self._head, "choices": [choice]}))
+
+    def _text_alone(self, event: TextDelta, choice: _Choice) -> bytes:
+        """The common frame; of two of them only the text differs."""
+        around = choice.around
+        if around is None:
+            before, _, after = self._frame(event.choice, {"content": ""}).rpartition(b'""')
+            around = choice.around = (before, after)
+        choice.chars += len(event.text)
+        return around[0] + render(event.text) + around[1]
 
     def _choice_event(self, event: _ChoiceEvent, choice: _Choice) -> bytes:
         match event:
