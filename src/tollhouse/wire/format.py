@@ -22,7 +22,8 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
 
     `output_limit` is the caller's own bound in tokens. `choices` is `n`. `wants_usage` says whether the caller asked
     for usage in a stream. `paid` lists (field, price name) pairs: features that cost extra and so need a price, such
-    as ("service_tier", "service_tier:priority") or ("web_search_options", "tool:web_search").
+    as ("service_tier", "service_tier:priority") or ("web_search_options", "tool:web_search"). `keeps_turns` says that
+    turns of the conversation are not in the request but with a provider of the format.
     """
 
     model: str
@@ -33,6 +34,7 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     has_tools: bool = False
     paid: tuple[tuple[str, str], ...] = ()
     reasoning_budget: int = 0
+    keeps_turns: bool = False
 
 
 class Scan(msgspec.Struct, frozen=True):
