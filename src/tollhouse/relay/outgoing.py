@@ -57,12 +57,21 @@ class Outgoing:
         """The deployments to ask, those that lose nothing first; among equals the order stays.
 
         Raises FaultError (invalid_request) when each of them would lose something and losses are to be refused, or
-        when several answers are asked for and only a translation could give them.
+        when several answers are asked for, or turns that a provider keeps, and only a translation could give them.
         """
         formats = {deployment.format for deployment in deployments}
         if formats == {self._own.name} and not self._sealed:
             return list(deployments)
+        peek = self._admitted.scan.peek
         able = [one for one in deployments if self._can_give_all_choices(one)]
+        if peek.keeps_turns:
+            able = [one for one in able if not self.is_translated(one)]
+        if not able and peek.keeps_turns:
+            raise invalid_request(
+                "The conversation is kept by a provider that this model does not have, and no responses are kept here. "
+                "Send the whole conversation in the request.",
+                "conversation",
+            )
         if not able:
             raise invalid_request(
                 "n must be 1 for this model: its provider speaks a format with one answer per call. Send n calls.", "n"
