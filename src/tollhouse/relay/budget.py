@@ -22,6 +22,8 @@ AdmissionRule = Literal["bound", "positive"]
 
 ASSUMED_OUTPUT_TOKENS = 32_768
 """What an answer is taken to have at most where neither the caller nor the catalogue says."""
+ASSUMED_KEPT_TOKENS = 200_000
+"""What the turns that a provider keeps are taken to have at most where the catalogue knows no context length."""
 LEAST_INJECTED_TOKENS = 256
 _TRIES = 3
 
@@ -75,7 +77,8 @@ class Budget:
         """Hold the most that the call can cost, before it is forwarded. Raises FaultError: insufficient_balance,
         key_limit, books_unavailable.
 
-        The prompt counts a token per byte first; only when that does not fit it is looked at more closely. A call
+        The prompt counts a token per byte first; only when that does not fit it is looked at more closely. Turns that
+        the provider keeps count as many tokens as the model can read: nobody here knows how long they are. A call
         without a limit of its own gets the one that is affordable, unless that is too low to be of use.
         """
         wish = _Wish(
@@ -89,11 +92,12 @@ class Budget:
         limit = scan.peek.output_limit
         if limit is None:
             limit = candidates.most_output_tokens or ASSUMED_OUTPUT_TOKENS
-        asked = wish.claims(most_tokens(scan.size_bytes), limit)
+        kept = candidates.longest_context_tokens or ASSUMED_KEPT_TOKENS if scan.peek.keeps_turns else 0
+        asked = wish.claims(most_tokens(scan.size_bytes) + kept, limit)
         outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version, patient=False)
         if isinstance(outcome, Hold):
             return Terms(hold=outcome)
-        prompt_tokens = min(most_tokens(scan.size_bytes), most_prompt_tokens(body))
+        prompt_tokens = min(most_tokens(scan.size_bytes), most_prompt_tokens(body)) + kept
         asked = wish.claims(prompt_tokens, limit)
         outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version)
         if isinstance(outcome, Hold):
