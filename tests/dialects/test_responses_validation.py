@@ -137,6 +137,16 @@ def test_earlier_responses_are_refused_explicitly() -> None:
     refuses(RESPONSES, "previous_response_id", previous_response_id=3)
 
 
+@pytest.mark.row(77)
+def test_what_else_a_provider_keeps_is_no_business_of_the_contract() -> None:
+    for value in (None, "conv_1", {"id": "conv_1"}):
+        takes(RESPONSES, conversation=value)
+    takes(RESPONSES, prompt={"id": "pmpt_1", "version": "2", "variables": {"city": "Riga"}})
+    for value in (None, True, False):
+        takes(RESPONSES, background=value, store=value)
+    refuses(RESPONSES, "background", background="yes")
+
+
 @pytest.mark.row(78)
 def test_tools_are_flat() -> None:
     full = {"type": "function", "name": "f", "description": None, "parameters": None, "strict": None}

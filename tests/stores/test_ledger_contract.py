@@ -1,6 +1,7 @@
 """What the books of every store do: leases, all or none; recalls; what those who are gone leave behind."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -8,7 +9,10 @@ import pytest
 from support.books import new_id, record
 from support.postgres_books import charge
 from support.stores import Stores, recalled
-from tollhouse.money.store import Ask, Lease, OpenCall, Opening, Shortage
+from tollhouse.money.lease import Claim, Hold
+from tollhouse.money.ledger import Ledger
+from tollhouse.money.settlement import Spending, postings
+from tollhouse.money.store import Ask, ChargeLine, Lease, OpenCall, Opening, Shortage
 from tollhouse.stores.sqlite import account_of
 from tollhouse.stores.store import Store
 from tollhouse.stores.usage import UsageFilter
@@ -113,6 +117,32 @@ def test_the_account_of_a_period_is_made_once_with_its_amount(stores: Stores) ->
     assert stores.ask("SELECT line, amount, code FROM transfer WHERE request = 'open:limit:l:2027-01-31'") == [
         (0, 90, "opening")
     ]
+
+
+def test_a_limit_of_which_nothing_was_held_is_opened_by_the_first_charge(stores: Stores) -> None:
+    """Where a call could cost nothing, nobody asks the store for its limits; what it costs after all is counted."""
+    opening = Opening(unit="nano_usd", scope="l", period="d", amount=90, source_account="limits-source:nano_usd")
+
+    async def work(store: Store) -> None:
+        account = await purse(store, 1_000)
+        claims = (
+            Claim(account_id=account, amount=0),
+            Claim(account_id="limit:l:d", amount=0, opening=opening),
+        )
+        ledger = Ledger(store.ledger, ME, time.monotonic, lambda: None)
+        for cost in (0, 7, 5):
+            request = new_id()
+            held = await ledger.hold(request, claims, "v1")
+            assert isinstance(held, Hold)
+            spending = Spending((ChargeLine(line=0, code="model", amount_nano_usd=cost),), 1)
+            transfers = postings(held, spending, 1_700_000_000_500, "provider")
+            for _ in range(2):
+                await store.commit_call(transfers, record(request, cost_nano_usd=cost))
+            ledger.charged(held)
+
+    stores(work)
+    stores.assert_balanced()
+    assert stores.ask("SELECT credits, debits FROM account WHERE id = 'limit:l:d'") == [(90, 12)]
 
 
 @pytest.mark.fault(71)

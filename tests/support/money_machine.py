@@ -125,7 +125,8 @@ FATES = st.sampled_from(["ok", "ok", "ok", "ok", "before", "after"])
 WHO = st.integers(0, PROCESSES - 1)
 PICK = st.integers(0, 1_000)
 CREDITS = st.one_of(st.integers(0, 60), st.integers(0, 400))
-TOKENS = st.one_of(st.just(0), st.integers(0, 60), st.integers(0, 300))
+TOKENS = st.one_of(st.none(), st.just(0), st.integers(0, 60), st.integers(0, 300))
+"""What is claimed of the limit, None where there is none."""
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -170,21 +171,21 @@ class LedgerMachine(RuleBasedStateMachine):
     # What may happen
 
     @rule(who=WHO, credit=CREDITS, tokens=TOKENS, fate=FATES, patient=st.booleans())
-    def hold(self, who: int, credit: int, tokens: int, fate: str, patient: bool) -> None:
+    def hold(self, who: int, credit: int, tokens: int | None, fate: str, patient: bool) -> None:
         process = self.processes[who]
         process.faulty.fate = fate
         self.run(self._hold(process, credit, tokens, patient))
         process.faulty.fate = "ok"
 
     @rule(wishes=st.lists(st.tuples(WHO, CREDITS, TOKENS), min_size=2, max_size=6))
-    def hold_at_once(self, wishes: list[tuple[int, int, int]]) -> None:
+    def hold_at_once(self, wishes: list[tuple[int, int, int | None]]) -> None:
         async def all_of_them() -> None:
             await asyncio.gather(*(self._hold(self.processes[who], a, b, patient=False) for who, a, b in wishes))
 
         self.run(all_of_them())
 
     @rule(who=WHO, credit=CREDITS, tokens=TOKENS, steps=st.integers(0, 6))
-    def hold_and_be_cancelled(self, who: int, credit: int, tokens: int, steps: int) -> None:
+    def hold_and_be_cancelled(self, who: int, credit: int, tokens: int | None, steps: int) -> None:
         process = self.processes[who]
 
         async def cut_off() -> None:
@@ -299,10 +300,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # How it is done
 
-    async def _hold(self, process: Process, credit: int, tokens: int, patient: bool) -> None:
+    async def _hold(self, process: Process, credit: int, tokens: int | None, patient: bool) -> None:
         request_id = f"r{next(self.numbers)}"
         claims = (Claim(account_id=CREDIT, amount=credit),)
-        if tokens:
+        if tokens is not None:
             claims = (*claims, Claim(account_id=LIMIT, amount=tokens, unit="token", opening=OPENING))
         fate = process.faulty.fate
         try:

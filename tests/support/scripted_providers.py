@@ -59,7 +59,7 @@ class ScriptedProviders:
 
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])
-                key = self.headers.get("Authorization", "").removeprefix("Bearer ")
+                key = self.headers.get("x-api-key") or self.headers.get("Authorization", "").removeprefix("Bearer ")
                 provider = self.path.split("/")[1]
                 asked = Asked(provider, key, json.loads(self.rfile.read(length)), self.path)
                 outer.asked.append(asked)

@@ -24,12 +24,14 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """What a hold has of one account: taken out of `lease`, None where nothing had to be held."""
+    """What a hold has of one account: taken out of `lease`, None where nothing had to be held. Then nobody has asked
+    the store for the account, and `opening` makes it if it is missing when the charge comes."""
 
     account_id: str
     unit: Unit
     amount: int
     lease: str | None = None
+    opening: Opening | None = None
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +127,7 @@ class Leases:
         taken: list[_Taken] = []
         for claim in claims:
             if claim.amount == 0:
-                parts.append(Part(claim.account_id, claim.unit, 0))
+                parts.append(Part(claim.account_id, claim.unit, 0, opening=claim.opening))
                 continue
             slice_ = self._slices.get(claim.account_id)
             if slice_ is None or now_s >= slice_.expires_s or slice_.free < claim.amount:

@@ -46,6 +46,7 @@ def postings(hold: Hold, spending: Spending, at_ms: int, usage_source: str | Non
                 lease=part.lease,
                 price_version=hold.price_version,
                 usage_source=usage_source,
+                opening=part.opening,
             )
             for line, code, amount in amounts
         ]

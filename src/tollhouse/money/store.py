@@ -61,7 +61,8 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the books, both sides at once; the key (request, line, debit_account) makes a replay a no-op.
 
     With `lease` the amount is taken out of that lease as far as it reaches, and what is beyond it, or beyond a lease
-    that was closed meanwhile, out of the account directly: an exact charge is always posted.
+    that was closed meanwhile, out of the account directly: an exact charge is always posted. With `opening` the debited
+    account is made first when it is missing.
     """
 
     request: str
@@ -74,6 +75,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     lease: str | None = None
     price_version: str = ""
     usage_source: str | None = None
+    opening: Opening | None = None
 
 
 class OpenCall(msgspec.Struct, frozen=True, kw_only=True):

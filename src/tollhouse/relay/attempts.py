@@ -13,6 +13,8 @@ from tollhouse.ir.loss import Loss
 from tollhouse.ir.usage import Usage
 from tollhouse.observe.record import Attempt
 from tollhouse.relay.admission import Admitted
+from tollhouse.relay.fan_out import ask_all
+from tollhouse.relay.pictures import Pictures, handing_of
 from tollhouse.relay.stages import Asking, Stages, Surroundings
 from tollhouse.relay.way_out import OnLoss
 from tollhouse.routing.budget import BudgetRules, RetryBudget
@@ -21,6 +23,8 @@ from tollhouse.routing.plan import Plan, PlanLimits, PlannedAttempt
 from tollhouse.upstream.auth import authorization
 from tollhouse.upstream.client import Upstream, UpstreamAnswer, UpstreamRequest
 from tollhouse.wire.format import AnswerPolicy, UpstreamFormat
+from tollhouse.wire.gathering import Gathering
+from tollhouse.wire.images import ImagesPipe
 from tollhouse.wire.pipe import Pipe
 from tollhouse.wire.provider_faults import retry_after
 
@@ -42,16 +46,19 @@ class Opened(msgspec.Struct, kw_only=True):
     ended: bool
     losses: list[Loss]
     """What the translation has lost so far; a stream may add to it until its end."""
+    media_type: str = "application/json"
+    """Of an answer in one piece."""
     broke_off: Callable[[], None]
     """To be told when the provider did not bring the answer to its end."""
 
 
 class Paid(msgspec.Struct, frozen=True):
-    """What a provider says that a failed attempt has used, and what callers pay there."""
+    """What a provider says that a failed attempt has used, in so many calls, and what callers pay there."""
 
     deployment: Deployment
     usage: Usage
     price: Price
+    calls: int = 1
 
 
 class AttemptLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,8 +112,11 @@ class _Seen:
 class Attempts:
     """Runs a `Plan`; every try leaves an `Attempt` in the trail."""
 
-    def __init__(self, upstream: Upstream, limits: AttemptLimits, around: Surroundings, notices: Notices) -> None:
+    def __init__(
+        self, upstream: Upstream, limits: AttemptLimits, around: Surroundings, notices: Notices, pictures: Pictures
+    ) -> None:
         self._upstream = upstream
+        self._pictures = pictures
         self._limits = limits
         self._around = around
         self._health = around.health
@@ -119,6 +129,8 @@ class Attempts:
         asked = admitted.call.headers.get(_ON_LOSS_HEADER, "").strip().lower()
         on_loss: OnLoss = "reject" if asked == "reject" else self._limits.on_loss
         stages = Stages(admitted, policy, on_loss, self._around)
+        if (images := admitted.scan.peek.images) is not None:
+            await self._pictures.check_room(admitted.call, images, policy)
         budget = self._budget(admitted.resolved.label)
         limits = PlanLimits(attempts=self._limits.attempts, deadline_s=admitted.call.started_s + self._limits.budget_s)
         plan = Plan(stages.stages(traces.told), self._health, budget, limits, self._around.chance)
@@ -202,19 +214,26 @@ class Attempts:
         deployment = choice.deployment
         source = asking.outgoing.format_of(deployment)
         admitted = asking.answered_by(deployment)
-        answer = await self._upstream.send(request)
         seen = _Seen()
+        answer: UpstreamAnswer | None = None
+        pipe: Pipe | None = None
+
+        async def ask() -> UpstreamAnswer:
+            return await self._ask(source, request, seen)
+
         try:
-            await self._refuse_failure(source, answer, seen, stream=request.stream)
+            answer = await ask_all(admitted.calls(deployment), ask)
             losses = [*admitted.candidates.asked.losses, *asking.outgoing.losses(deployment)]
             pipe = asking.outgoing.pipe(deployment, asking.policy, losses)
             first, ended = await self._beginning(answer, pipe, seen, stream=request.stream)
+            media_type = await self._handed_over(pipe, asking, deployment)
         except BaseException as error:
-            answer.close()
+            if answer is not None:
+                answer.close()
             if isinstance(error, FaultError):
-                usage = source.failed_usage(seen.body())
+                usage, calls = _used_in_vain(source, pipe, seen)
                 if usage is not None and usage.total_tokens:
-                    paid.append(Paid(deployment, usage, admitted.resolved.model.price))
+                    paid.append(Paid(deployment, usage, admitted.resolved.model.price, calls))
             raise
         return Opened(
             admitted=admitted,
@@ -224,8 +243,28 @@ class Attempts:
             first=first,
             ended=ended,
             losses=losses,
+            media_type=media_type,
             broke_off=lambda: self._health.broke_off(choice, self._clock_s()),
         )
+
+    async def _ask(self, source: UpstreamFormat, request: UpstreamRequest, seen: _Seen) -> UpstreamAnswer:
+        """One call; raises FaultError when its answer is a failure."""
+        answer = await self._upstream.send(request)
+        try:
+            await self._refuse_failure(source, answer, seen, stream=request.stream)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    async def _handed_over(self, pipe: Pipe, asking: Asking, deployment: Deployment) -> str:
+        """The media type of an answer in one piece, whose pictures, if any, are where the caller wants them: what fails
+        until then fails over."""
+        images = asking.admitted.scan.peek.images
+        if images is None or not isinstance(pipe, ImagesPipe):
+            return "application/json"
+        handing = handing_of(asking.admitted.call, images, asking.policy)
+        return await self._pictures.hand_over(pipe, asking.admitted.call, handing, deployment.provider.base_url)
 
     async def _beginning(self, answer: UpstreamAnswer, pipe: Pipe, seen: _Seen, *, stream: bool) -> tuple[bytes, bool]:
         """The first bytes for the caller, and whether they are all. The pipe keeps the frames before the first content
@@ -282,6 +321,13 @@ class Attempts:
             probe=choice.probe,
             message=fault.message[:_MESSAGE_CHARS] if fault else None,
         )
+
+
+def _used_in_vain(source: UpstreamFormat, pipe: Pipe | None, seen: _Seen) -> tuple[Usage | None, int]:
+    """What a failed attempt has used all the same, and in how many calls: of several those that were answered."""
+    if isinstance(pipe, Gathering):
+        return pipe.complete_usage, max(1, pipe.complete_calls)
+    return source.failed_usage(seen.body()), 1
 
 
 async def _read_at_most(answer: UpstreamAnswer, cap_bytes: int) -> bytes:

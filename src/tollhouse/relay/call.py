@@ -66,6 +66,9 @@ class Voice(Wording, Protocol):
     format_name: str
     auto_model: str | None
     """The name under which the operator's rules choose the model; None where the dialect has no such name."""
+    splits_choices: bool
+    """Whether a request for several choices becomes so many calls where a provider's format has one answer per call;
+    otherwise it is refused there."""
 
     def validate(self, body: bytes) -> None:
         """Check a request body against the contract. Raises FaultError (invalid_request)."""
@@ -88,7 +91,8 @@ class Call(msgspec.Struct, kw_only=True):
     """One request after its key was checked and its body read.
 
     `request_id` is ours: 44 hex digits, the time and 128 random bits. `endpoint` is the path as the dialect's errors
-    name it. `headers` are the request's own, lower case. `started_s` is monotonic, `started_at_ms` Unix time.
+    name it. `headers` are the request's own, lower case. `started_s` is monotonic, `started_at_ms` Unix time. `origin`
+    (`https://api.example`) is where the caller found us, "" where that does not matter.
     """
 
     request_id: str
@@ -100,3 +104,4 @@ class Call(msgspec.Struct, kw_only=True):
     started_s: float
     started_at_ms: int
     client_request_id: str | None = None
+    origin: str = ""

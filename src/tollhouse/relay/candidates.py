@@ -35,6 +35,7 @@ class Wanted(msgspec.Struct, frozen=True):
     format_name: str
     operation: ModelOperation
     resolve: Callable[[str], Resolved]
+    splits_choices: bool = False
 
 
 class Candidates(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +45,8 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[Candidate, ...] = ()
     native: bool = False
     """Whether one of the deployments speaks the caller's format."""
+    calls: int = 1
+    """How many calls the request becomes at most at one of the deployments."""
     asked: Asked = NOTHING_ASKED
 
     @property
@@ -55,6 +58,12 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
     def most_output_tokens(self) -> int:
         """The most that an answer of any of them can have where nobody limits it; 0 where that is not known of one."""
         known = [one.resolved.model.max_output_tokens for one in (self.first, *self.others)]
+        return max(known) if all(known) else 0
+
+    @property
+    def longest_context_tokens(self) -> int:
+        """The most that any of them can read; 0 where that is not known of one."""
+        known = [one.resolved.model.context_length for one in (self.first, *self.others)]
         return max(known) if all(known) else 0
 
     def dearest(self, bound: Callable[[Price], int]) -> int:
@@ -112,8 +121,15 @@ def find_candidates(first: Resolved, asked: Asked, wanted: Wanted) -> Candidates
             continue
     found.pop(first.slug, None)
     others = tuple(found.values())
-    native = any(one.format == wanted.format_name for each in (own, *others) for one in each.deployments)
-    return Candidates(first=own, others=others, native=native, asked=asked)
+    formats = {one.format for each in (own, *others) for one in each.deployments}
+    split = wanted.splits_choices and formats != {wanted.format_name}
+    return Candidates(
+        first=own,
+        others=others,
+        native=wanted.format_name in formats,
+        calls=wanted.scan.peek.choices if split else 1,
+        asked=asked,
+    )
 
 
 def _candidate(resolved: Resolved, wanted: Wanted, reasons: frozenset[Reason] = frozenset()) -> Candidate:

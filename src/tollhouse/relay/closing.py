@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from tollhouse.catalog.entries import Deployment, Price
+from tollhouse.catalog.entries import Deployment
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.usage import GeneratedImages, Usage
 from tollhouse.money.pricing import charge_lines
@@ -51,8 +51,6 @@ class Progress(msgspec.Struct, kw_only=True):
     first_byte_s: float | None = None
     streaming: bool = False
     closed: bool = False
-    undelivered: bool = False
-    """Whether the gateway could not hand over what the provider made: then it costs the caller nothing."""
     cut: bool = False
     """Whether the gateway has ended the stream, because the provider heeds no limit."""
 
@@ -106,7 +104,10 @@ class Closing:
         if admitted is not None and usage is not None:
             asked_tier, tool_uses = _extras(admitted, opened.deployment if opened else progress.asked)
             service_tier = (opened.pipe.service_tier if opened else None) or asked_tier
-            lines = charge_lines(admitted.resolved.model.price, usage, service_tier, tool_uses=tool_uses)
+            price = admitted.resolved.model.price
+            asked = opened.deployment if opened else progress.asked
+            calls = admitted.calls(asked) if asked else 1
+            lines = charge_lines(price, usage, service_tier, tool_uses=tool_uses, calls=calls)
         failed = _failed_usages(progress)
         lines += _attempt_lines(failed, first=max(1, len(lines)))
         used = (usage, *(each for each, _ in failed))
@@ -203,14 +204,14 @@ def _unrecorded(record: CallRecord, fault: Fault) -> CallRecord:
 def _usage(progress: Progress) -> Usage | None:
     """The tokens that are charged, None without any."""
     admitted, opened = progress.admitted, progress.opened
-    if admitted is None or progress.undelivered:
+    if admitted is None:
         return None
     asked_images, price = admitted.scan.peek.images, admitted.resolved.model.price
     if opened is not None:
         pipe = opened.pipe
         report = placed(pipe.usage, opened.deployment.quirks)
         received = Received(report=report, reported_at_bytes=pipe.reported_at_bytes, size_bytes=pipe.received_bytes)
-        usage = meter(_sent(admitted), received)
+        usage = meter(_sent(admitted, opened.deployment), received)
         if isinstance(pipe, ImagesPipe):
             return with_images(usage, pipe.generated, price)
         return _of_what_came(usage, pipe.received_bytes) if progress.cut else usage
@@ -220,7 +221,7 @@ def _usage(progress: Progress) -> Usage | None:
     billed = bills_the_rest(asked.provider.on_disconnect, stream=admitted.scan.peek.stream)
     if not billed:
         return None
-    usage = meter(_sent(admitted), Received())
+    usage = meter(_sent(admitted, asked), Received())
     if asked_images is None:
         return usage
     made = GeneratedImages(count=asked_images.count, size=asked_images.size, quality=asked_images.quality)
@@ -234,32 +235,37 @@ def _of_what_came(usage: Usage, received_bytes: int) -> Usage:
     return msgspec.structs.replace(usage, output_tokens=max(usage.output_tokens, likely_tokens(received_bytes)))
 
 
-def _failed_usages(progress: Progress) -> list[tuple[Usage, Price]]:
-    """What failed attempts have used by their providers' reports, as far as those can be true, and the price there:
-    nothing is estimated."""
+def _failed_usages(progress: Progress) -> list[tuple[Usage, Paid]]:
+    """What failed attempts have used by their providers' reports, as far as those can be true, and where: nothing is
+    estimated."""
     admitted = progress.admitted
     if admitted is None or not progress.paid:
         return []
-    sent = _sent(admitted)
-    reports = [(placed(paid.usage, paid.deployment.quirks), paid.price) for paid in progress.paid]
-    metered = [(meter(sent, Received(report=report)), price) for report, price in reports]
-    return [(usage, price) for usage, price in metered if usage.source == "provider"]
+    metered = [
+        (meter(_sent(admitted, paid.deployment), Received(report=placed(paid.usage, paid.deployment.quirks))), paid)
+        for paid in progress.paid
+    ]
+    return [(usage, paid) for usage, paid in metered if usage.source == "provider"]
 
 
-def _attempt_lines(failed: list[tuple[Usage, Price]], first: int) -> tuple[ChargeLine, ...]:
+def _attempt_lines(failed: list[tuple[Usage, Paid]], first: int) -> tuple[ChargeLine, ...]:
     """A line for each paid attempt, from `first` on; line 0 is the answer's."""
-    costs = [sum(line.amount_nano_usd for line in charge_lines(price, usage)) for usage, price in failed]
+    costs = [
+        sum(line.amount_nano_usd for line in charge_lines(paid.price, usage, calls=paid.calls))
+        for usage, paid in failed
+    ]
     return tuple(
         ChargeLine(line=number, code="attempt", amount_nano_usd=cost) for number, cost in enumerate(costs, first)
     )
 
 
-def _sent(admitted: Admitted) -> Sent:
+def _sent(admitted: Admitted, deployment: Deployment) -> Sent:
     model, peek = admitted.resolved.model, admitted.scan.peek
     return Sent(
         body=admitted.call.body,
         output_limit=admitted.output_limit,
         choices=peek.choices,
+        calls=admitted.calls(deployment),
         context_length=model.context_length,
         max_output_tokens=model.max_output_tokens,
     )

@@ -14,6 +14,7 @@ from tollhouse.tokens.bounds import likely_prompt_tokens
 from tollhouse.wire.custom_tools import asked_as_functions, names_of
 from tollhouse.wire.envelope import may_hold_envelope, request_taken_back
 from tollhouse.wire.format import AnswerPolicy, WireFormat
+from tollhouse.wire.gathering import open_gathering
 from tollhouse.wire.pipe import Pipe, open_pipe
 from tollhouse.wire.quirks import Quirks
 from tollhouse.wire.tool_groups import grouped_names
@@ -54,12 +55,21 @@ class Outgoing:
         """The deployments to ask, those that lose nothing first; among equals the order stays.
 
         Raises FaultError (invalid_request) when each of them would lose something and losses are to be refused, or
-        when several answers are asked for and only a translation could give them.
+        when several answers are asked for, or turns that a provider keeps, and only a translation could give them.
         """
         formats = {deployment.format for deployment in deployments}
         if formats == {self._own.name} and not self._sealed:
             return list(deployments)
-        able = [one for one in deployments if self._admitted.scan.peek.choices == 1 or not self.is_translated(one)]
+        peek = self._admitted.scan.peek
+        able = [one for one in deployments if self._can_give_all_choices(one)]
+        if peek.keeps_turns:
+            able = [one for one in able if not self.is_translated(one)]
+        if not able and peek.keeps_turns:
+            raise invalid_request(
+                "The conversation is kept by a provider that this model does not have, and no responses are kept here. "
+                "Send the whole conversation in the request.",
+                "conversation",
+            )
         if not able:
             raise invalid_request(
                 "n must be 1 for this model: its provider speaks a format with one answer per call. Send n calls.", "n"
@@ -96,7 +106,8 @@ class Outgoing:
             grouped=grouped_names(request.tools or ()),
             input_tokens=likely_prompt_tokens(call.body) if admitted.scan.peek.stream else 0,
         )
-        return open_translation(self.format_of(deployment), self._own, policy, admitted.scan.peek, made)
+        opener = open_gathering if admitted.calls(deployment) > 1 else open_translation
+        return opener(self.format_of(deployment), self._own, policy, admitted.scan.peek, made)
 
     def _translated(self, deployment: Deployment) -> tuple[bytes, tuple[Loss, ...]]:
         """The request in the deployment's format, and what was lost on the way there; encoded once."""
@@ -111,6 +122,8 @@ class Outgoing:
         request = request_taken_back(self._decoded(), model.creator.slug, name, losses)
         if functions_only:
             request = asked_as_functions(request, losses)
+        if self._admitted.calls(deployment) > 1:
+            request = msgspec.structs.replace(request, choices=None)
         target = self._formats[name]
         limit = self._admitted.injected_limit or request.output_limit
         if limit is None and target.needs_output_limit:
@@ -119,6 +132,10 @@ class Outgoing:
         encoded = target.encode_request(request, losses, quirks), tuple(losses)
         self._encoded[name, upstream_model, quirks] = encoded
         return encoded
+
+    def _can_give_all_choices(self, deployment: Deployment) -> bool:
+        choices = self._admitted.scan.peek.choices
+        return not self.is_translated(deployment) or choices == 1 or self._admitted.calls(deployment) == choices
 
     def _decoded(self) -> ChatRequest:
         if self._request is None:

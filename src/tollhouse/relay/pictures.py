@@ -22,6 +22,9 @@ PATH: Final = "/pictures/"
 LIFE_S: Final = 3600
 """How long a picture can be fetched (behaviour.md 3.4: an hour)."""
 
+SWEEP_S: Final = 60.0
+"""How often what has expired is deleted."""
+
 _ANY: Final = "image/*"
 _RAW: Final = ("image/png", "image/jpeg")
 _BY_FORMAT: Final = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg", "webp": "image/webp"}
@@ -39,7 +42,7 @@ class Handing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pictures:
-    """One for all calls. `trusted` are URLs of providers, whose own pictures may be fetched wherever they are."""
+    """One for all calls."""
 
     def __init__(self, store: PictureStore, guard: Guard, now_ms: Callable[[], int], log: Log) -> None:
         self._store = store
@@ -53,12 +56,10 @@ class Pictures:
         if handing_of(call, asked, policy).how == "url" and not await self._store.has_room():
             raise full()
 
-    async def hand_over(
-        self, pipe: ImagesPipe, call: Call, asked: ImagesAsked, policy: AnswerPolicy, base_url: str
-    ) -> str:
-        """Put the pictures into the pipe as the caller gets them; the media type of his answer. Raises FaultError:
-        provider_unavailable for what is no picture or cannot be fetched, books_unavailable."""
-        handing = handing_of(call, asked, policy)
+    async def hand_over(self, pipe: ImagesPipe, call: Call, handing: Handing, base_url: str) -> str:
+        """Put the pictures into the pipe as the caller gets them; the media type of his answer. What hangs at the
+        provider's own origin, that of `base_url`, is fetched wherever that is. Raises FaultError: provider_unavailable
+        for what is no picture or cannot be fetched, books_unavailable."""
         response = pipe.response
         handed: list[Picture] = []
         kept: list[KeptPicture] = []

@@ -117,8 +117,9 @@ class Stages:
             view = View(self._draw(sticky=model.sticky), lambda one: health.measured(one, now_s), _prices(asking))
             chosen = order(chosen, model.strategy, wanted, view)
             if not chosen:
+                whose = "'provider'" if self._admitted.principal.providers is None else "'provider' and the key's own"
                 raise invalid_request(
-                    f"No provider of the model {asking.admitted.resolved.slug} is left by 'provider' (only, ignore, "
+                    f"No provider of the model {asking.admitted.resolved.slug} is left by {whose} (only, ignore, "
                     "order, max_price). Ask for less, or leave it out.",
                     "provider",
                 )

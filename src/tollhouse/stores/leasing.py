@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 
 from tollhouse.money.lease import share
-from tollhouse.money.store import Ask, Lease, OpenCall, Shortage
+from tollhouse.money.store import Ask, Lease, OpenCall, Opening, Shortage
 from tollhouse.stores.database import Connection, Row
 
 LEASE_S = 30.0
@@ -23,7 +23,8 @@ def acquire(
     shares: list[int] = []
     short: list[Shortage] = []
     for ask in asks:
-        _open_account(connection, ask, now_ms)
+        if ask.opening is not None:
+            open_account(connection, ask.account_id, ask.opening, now_ms)
         available = _int(connection, "SELECT credits - debits - leased FROM account WHERE id = ?", ask.account_id)
         shares.append(share(available, ask.need, ask.want))
         if available < ask.need:
@@ -162,22 +163,19 @@ class Renewals:
         return [lease_id for lease_id, (_, since_s) in self._seen.items() if now_s - since_s >= LEASE_S + GRACE_S]
 
 
-def _open_account(connection: Connection, ask: Ask, now_ms: int) -> None:
+def open_account(connection: Connection, account_id: str, opening: Opening, now_ms: int) -> None:
     """Make the account of a period at its first use; its credit comes once, whoever is first."""
-    opening = ask.opening
-    if opening is None:
-        return
-    there = connection.execute("SELECT 1 FROM account WHERE id = ?", (ask.account_id,)).fetchone()
+    there = connection.execute("SELECT 1 FROM account WHERE id = ?", (account_id,)).fetchone()
     if there is not None:
         return
     connection.execute(
         "INSERT INTO account (id, kind, unit, scope, period) VALUES (?, 'limit', ?, ?, ?)",
-        (ask.account_id, opening.unit, opening.scope, opening.period),
+        (account_id, opening.unit, opening.scope, opening.period),
     )
     connection.execute(
         "INSERT INTO transfer (request, line, debit_account, credit_account, amount, code, at_ms) "
         "VALUES (?, 0, ?, ?, ?, 'opening', ?)",
-        (f"open:{ask.account_id}", opening.source_account, ask.account_id, opening.amount, now_ms),
+        (f"open:{account_id}", opening.source_account, account_id, opening.amount, now_ms),
     )
 
 

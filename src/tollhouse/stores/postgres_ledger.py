@@ -13,21 +13,18 @@ row that others have changed since.
 import secrets
 from collections.abc import Mapping, Sequence
 
-from tollhouse.money.store import Ask, Lease, OpenCall, Opening, Shortage
+from tollhouse.money.store import Ask, Lease, OpenCall, Shortage
 from tollhouse.stores.database import Row
 from tollhouse.stores.health import books_unavailable
 from tollhouse.stores.owners import Owners
 from tollhouse.stores.postgres_monitor import CHANNEL, Monitor
+from tollhouse.stores.postgres_opening import NOW_MS, OPEN_ACCOUNT, opening_values
 from tollhouse.stores.postgres_pool import Pool
 from tollhouse.stores.postgres_settlement import REQUEST_TYPES, recording
 
 TTL_S = 30.0
 GRACE_S = 10.0
 _TTL_MS = round(TTL_S * 1000)
-
-# The database's clock in Unix milliseconds, at the beginning of the statement: a lease that has to wait for a lock
-# ends the earlier for it.
-_NOW_MS = "(extract(epoch FROM now()) * 1000)::bigint"
 
 # As money/lease.py: share. An owner's second grant enlarges its lease.
 _ACQUIRE = f"""
@@ -47,14 +44,14 @@ WITH ask AS (
     RETURNING a.id, g.amount, g.lease_id
 ), leased AS (
     INSERT INTO lease AS l (id, account_id, owner, granted, used, expires_at_ms)
-    SELECT lease_id, id, $5, amount, 0, {_NOW_MS} + $6::bigint FROM raised ORDER BY id
+    SELECT lease_id, id, $5, amount, 0, {NOW_MS} + $6::bigint FROM raised ORDER BY id
     ON CONFLICT (account_id, owner) WHERE state = 'active' DO UPDATE
     SET granted = l.granted + EXCLUDED.granted, expires_at_ms = greatest(EXCLUDED.expires_at_ms, l.expires_at_ms + 1)
     RETURNING l.id, l.account_id, l.granted, l.used, l.expires_at_ms
 ), alive AS (
     INSERT INTO owner (id, expires_at_ms)
-    SELECT $5, {_NOW_MS} + $6::bigint
-    WHERE NOT EXISTS (SELECT 1 FROM owner WHERE id = $5 AND expires_at_ms > {_NOW_MS} + $6::bigint / 2)
+    SELECT $5, {NOW_MS} + $6::bigint
+    WHERE NOT EXISTS (SELECT 1 FROM owner WHERE id = $5 AND expires_at_ms > {NOW_MS} + $6::bigint / 2)
     ON CONFLICT (id) DO UPDATE SET expires_at_ms = EXCLUDED.expires_at_ms
 )
 SELECT ask.account_id, ask.need, p.id IS NOT NULL, coalesce(p.available, 0), coalesce(p.leased, 0),
@@ -62,19 +59,6 @@ SELECT ask.account_id, ask.need, p.id IS NOT NULL, coalesce(p.available, 0), coa
               WHERE o.account_id = ask.account_id AND o.owner = $5 AND o.state = 'active'), 0),
     l.id, l.granted, l.used, l.expires_at_ms
 FROM ask LEFT JOIN purse p ON p.id = ask.account_id LEFT JOIN leased l ON l.account_id = ask.account_id
-"""  # noqa: S608 -- constants only
-
-# Without a named key: two who open an account at the same moment may also meet in its other key, and that one, if it is
-# not the one that is named, would fail the statement.
-_OPEN_ACCOUNT = f"""
-WITH made AS (
-    INSERT INTO account (id, kind, unit, scope, period, credits) VALUES ($1, 'limit', $2, $3, $4, $5::bigint)
-    ON CONFLICT DO NOTHING RETURNING id
-), posted AS (
-    INSERT INTO transfer (request, line, debit_account, credit_account, amount, code, at_ms)
-    SELECT 'open:' || id, 0, $6, id, $5::bigint, 'opening', {_NOW_MS} FROM made RETURNING amount
-)
-UPDATE account SET debits = debits + posted.amount FROM posted WHERE id = $6
 """  # noqa: S608 -- constants only
 
 # Only of a lease that was not granted or renewed since: a statement that the server executes late, after its sender
@@ -104,12 +88,12 @@ WHERE a.id = p.id
 
 _RENEW = f"""
 WITH alive AS (
-    INSERT INTO owner (id, expires_at_ms) VALUES ($1, {_NOW_MS} + $2::bigint)
+    INSERT INTO owner (id, expires_at_ms) VALUES ($1, {NOW_MS} + $2::bigint)
     ON CONFLICT (id) DO UPDATE SET expires_at_ms = EXCLUDED.expires_at_ms
 ), mine AS (
     SELECT id FROM lease WHERE owner = $1 AND state = 'active' ORDER BY account_id, id FOR NO KEY UPDATE
 )
-UPDATE lease l SET expires_at_ms = greatest({_NOW_MS} + $2::bigint, l.expires_at_ms + 1)
+UPDATE lease l SET expires_at_ms = greatest({NOW_MS} + $2::bigint, l.expires_at_ms + 1)
 FROM mine WHERE l.id = mine.id
 RETURNING l.id, l.account_id, l.granted, l.used, l.expires_at_ms
 """  # noqa: S608 -- constants only
@@ -135,7 +119,7 @@ UPDATE lease l SET recall = 0 FROM mine WHERE l.id = mine.id RETURNING l.account
 _NOTE_OPEN = f"""
 WITH alive AS (
     INSERT INTO owner (id, expires_at_ms)
-    SELECT DISTINCT o, {_NOW_MS} + $8::bigint FROM unnest($2::text[]) AS o ORDER BY o
+    SELECT DISTINCT o, {NOW_MS} + $8::bigint FROM unnest($2::text[]) AS o ORDER BY o
     ON CONFLICT (id) DO UPDATE SET expires_at_ms = EXCLUDED.expires_at_ms
 )
 INSERT INTO open_call (request_id, owner, started_at_ms, workspace_id, key_id, model, held_nano_usd)
@@ -150,14 +134,14 @@ _LEAVE = "DELETE FROM owner WHERE id = ANY ($1::text[])"
 # Who has a lease is not dead yet: a gateway that was cut off for a while may have asked for one just now.
 _BURY = f"""
 DELETE FROM owner WHERE id IN (
-    SELECT id FROM owner o WHERE expires_at_ms + $1::bigint < {_NOW_MS}
+    SELECT id FROM owner o WHERE expires_at_ms + $1::bigint < {NOW_MS}
         AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.owner = o.id AND l.state = 'active')
     ORDER BY id FOR UPDATE SKIP LOCKED
 )
 """  # noqa: S608 -- constants only
 
 # An owner that left in good order has no row any more; one that crashed has one until it is buried.
-_GONE = f"(expires_at_ms + $1::bigint < {_NOW_MS} OR owner NOT IN (SELECT id FROM owner)) AND state = 'active'"  # noqa: S608 -- constants only
+_GONE = f"(expires_at_ms + $1::bigint < {NOW_MS} OR owner NOT IN (SELECT id FROM owner)) AND state = 'active'"  # noqa: S608 -- constants only
 
 _CLOSE_LEASES = f"""
 WITH purse AS (
@@ -243,7 +227,7 @@ class PostgresLedger:
         openings = [(ask.account_id, ask.opening) for ask in asks if ask.opening and ask.account_id in missing]
         if openings:
             for account_id, opening in sorted(openings, key=lambda pair: pair[0]):
-                await self._open(account_id, opening)
+                await self._pool.fetch(OPEN_ACCOUNT, *opening_values(account_id, opening), again=True)
             rows = await self._ask(owner, asks)
         found = {str(row[0]): row for row in rows}
         if all(row[6] is not None for row in rows):
@@ -331,18 +315,6 @@ class PostgresLedger:
             [f"lease_{secrets.token_hex(8)}" for _ in asks],
             owner,
             _TTL_MS,
-            again=True,
-        )
-
-    async def _open(self, account_id: str, opening: Opening) -> None:
-        await self._pool.fetch(
-            _OPEN_ACCOUNT,
-            account_id,
-            opening.unit,
-            opening.scope,
-            opening.period,
-            opening.amount,
-            opening.source_account,
             again=True,
         )
 

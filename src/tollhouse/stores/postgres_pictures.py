@@ -1,6 +1,7 @@
 """PostgresPictures: the PictureStore in the database that all gateways share."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from tollhouse.relay.picture_store import KeptPicture
 from tollhouse.stores.postgres_pool import LONG_TIMEOUT_S, Pool
@@ -35,9 +36,13 @@ class PostgresPictures:
     async def find(self, name: str, now_ms: int) -> KeptPicture | None:
         """The picture of this name, None for none and for one that has expired."""
         rows = await self._pool.fetch(_FIND, name, now_ms, again=True, timeout_s=LONG_TIMEOUT_S)
-        return KeptPicture(name=name, data=bytes(rows[0][0]), expires_at_ms=int(rows[0][1])) if rows else None
+        if not rows:
+            return None
+        data, expires_at_ms = cast("tuple[bytes, int]", rows[0])
+        return KeptPicture(name=name, data=data, expires_at_ms=expires_at_ms)
 
     async def sweep(self, now_ms: int) -> None:
         """Delete those that have expired, and count the others."""
         await self._pool.fetch(_SWEEP, now_ms, again=True, timeout_s=LONG_TIMEOUT_S)
-        self._bytes = int((await self._pool.fetch(_SIZE, again=True, timeout_s=LONG_TIMEOUT_S))[0][0])
+        rows = await self._pool.fetch(_SIZE, again=True, timeout_s=LONG_TIMEOUT_S)
+        self._bytes = cast("int", rows[0][0])

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from tollhouse.ir.fault import FaultError, FaultKind
+from tollhouse.money.store import Transfer
 from tollhouse.stores.health import books_unavailable
+from tollhouse.stores.postgres_opening import OPEN_ACCOUNT, opening_values
 from tollhouse.stores.postgres_pool import Pool
 from tollhouse.stores.postgres_settlement import SETTLE, Settlement, arrays_of
 
@@ -80,9 +82,12 @@ class Settler:
 
     async def _commit(self, settlements: Sequence[Settlement]) -> None:
         arrays = arrays_of(settlements)
+        opening = [row for settlement in settlements for row in settlement.transfers if row.opening is not None]
         give_up_s = self._clock_s() + PATIENCE_S
         while True:
             try:
+                for row in opening:
+                    await self._open(row)
                 await self._pool.fetch(SETTLE, *arrays, again=True)
             except FaultError as error:
                 lasting = error.fault.kind is not FaultKind.BOOKS_UNAVAILABLE
@@ -91,3 +96,8 @@ class Settler:
                 await asyncio.sleep(_RETRY_S)
             else:
                 return
+
+    async def _open(self, row: Transfer) -> None:
+        if row.opening is not None:
+            values = opening_values(row.debit_account, row.opening)
+            await self._pool.fetch(OPEN_ACCOUNT, *values, again=True)

@@ -11,6 +11,7 @@ import msgspec
 from tollhouse.money.store import Transfer
 from tollhouse.observe.record import Attempt, CallRecord, Routed
 from tollhouse.stores.database import Connection
+from tollhouse.stores.leasing import open_account
 
 Values = tuple[str | int | None, ...]
 
@@ -32,10 +33,12 @@ _decode_attempts = msgspec.json.Decoder(tuple[Attempt, ...]).decode
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """The rows of one call: none, one or more transfers, and its record."""
+    """The rows of one call: none, one or more transfers, and its record; and the transfers whose account may be
+    missing."""
 
     transfers: tuple[Values, ...]
     record: Values
+    opening: tuple[Transfer, ...]
 
 
 def settlement_of(transfers: Sequence[Transfer], record: CallRecord) -> Settlement:
@@ -55,7 +58,8 @@ def settlement_of(transfers: Sequence[Transfer], record: CallRecord) -> Settleme
         )
         for transfer in transfers
     ]
-    return Settlement(tuple(rows), _record_values(record))
+    opening = tuple(transfer for transfer in transfers if transfer.opening is not None)
+    return Settlement(tuple(rows), _record_values(record), opening)
 
 
 def _record_values(record: CallRecord) -> Values:
@@ -93,7 +97,12 @@ def write_settlements(connection: Connection, settlements: Sequence[Settlement])
 
     `ON CONFLICT (key)` rather than `OR IGNORE`: the latter would also swallow a broken constraint.
     """
-    transfers = [row for settlement in settlements for row in settlement.transfers]
+    transfers: list[Values] = []
+    for settlement in settlements:
+        transfers += settlement.transfers
+        for transfer in settlement.opening:
+            if transfer.opening is not None:
+                open_account(connection, transfer.debit_account, transfer.opening, transfer.at_ms)
     _insert(connection, _TRANSFER_SQL, transfers)
     _insert(connection, _REQUEST_SQL, [settlement.record for settlement in settlements])
 

@@ -28,7 +28,8 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     `output_limit` is the caller's own bound in tokens; 0 for what is not answered in tokens at all. `choices` is `n`,
     or how many vectors are asked for. `wants_usage` says whether the caller asked for usage in a stream. `paid` lists
     (field, price name) pairs: features that cost extra and so need a price, such as ("service_tier",
-    "service_tier:priority") or ("web_search_options", "tool:web_search"). `images` are the pictures of a call for such.
+    "service_tier:priority") or ("web_search_options", "tool:web_search"). `keeps_turns` says that turns of the
+    conversation are not in the request but with a provider of the format. `images` are the pictures that are asked for.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     has_tools: bool = False
     paid: tuple[tuple[str, str], ...] = ()
     reasoning_budget: int = 0
+    keeps_turns: bool = False
     images: ImagesAsked | None = None
 
 

@@ -115,6 +115,7 @@ class ResponsesRequest(msgspec.Struct, gc=False):
     text: TextOptions | None = None
     reasoning: Reasoning | None = None
     previous_response_id: str | None = None
+    background: bool | None = None
     plugins: Plugins | None = None
     hi_tool_events: bool | None = None
     user: UserId | None = None

@@ -20,6 +20,7 @@ class _HyperInferVoice:
 
     dialect = "hyperinfer"
     auto_model: str | None = None
+    splits_choices = False
 
     def defaults(self) -> Mapping[str, msgspec.Raw]:
         """None: the provider's own defaults hold."""

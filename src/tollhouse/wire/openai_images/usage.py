@@ -8,7 +8,12 @@ from tollhouse.ir.usage import Usage
 from tollhouse.wire import openai_usage
 from tollhouse.wire.counters import DistrustError, details
 
-_NAMES = openai_usage.Spelling(prompt="input_tokens", completion="output_tokens")
+_NAMES = openai_usage.Spelling(
+    prompt="input_tokens",
+    prompt_details="input_tokens_details",
+    completion="output_tokens",
+    completion_details="output_tokens_details",
+)
 _OUT = _NAMES.completion_details
 
 

@@ -27,7 +27,8 @@ def decode_request(fields: Mapping[str, msgspec.Raw]) -> ChatRequest:
     """The request that the top-level `fields` of a body say; other settings of the vendor's become extensions.
 
     Raises FaultError (invalid_request) naming the field that does not fit. Nothing is stored between calls, so a
-    `previous_response_id` cannot be followed and is refused.
+    `previous_response_id` or `conversation` cannot be followed and is refused: an answer without the turns in it would
+    be wrong, and nobody would see it.
     """
     parsed = {key: _parsed(key, raw) for key, raw in fields.items()}
     return _decode(Fields({key: value for key, value in parsed.items() if value is not None}, strict=True))
@@ -44,9 +45,10 @@ def _decode(fields: Fields) -> ChatRequest:
     model = fields.text("model")
     if model is None:
         raise fields.missing("model", "the name of a model")
-    if fields.get("previous_response_id") is not None:
-        message = "previous_response_id cannot be followed: nothing is stored here. Send the whole input instead."
-        raise invalid_request(message, "previous_response_id")
+    for field in ("previous_response_id", "conversation"):
+        if fields.get(field) is not None:
+            message = f"{field} cannot be followed: nothing is stored here. Send the whole input instead."
+            raise invalid_request(message, field)
     messages = _decode_messages(fields)
     tools = fields.array("tools")
     text = fields.child("text") or Fields({})
