@@ -108,7 +108,7 @@ def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300,
         received_bytes=received_bytes,
         finish_reason=None,
     )
-    opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p", format="openai_chat"), quirks=quirks))
+    opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p"), format="openai_chat", quirks=quirks))
     return Progress(call=cast("Any", call), admitted=cast("Any", admitted), opened=cast("Any", opened), trail=[])
 
 

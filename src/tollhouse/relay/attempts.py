@@ -14,19 +14,17 @@ from tollhouse.ir.usage import Usage
 from tollhouse.observe.record import Attempt
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.fan_out import ask_all
-from tollhouse.relay.outgoing import OnLoss
 from tollhouse.relay.stages import Asking, Stages, Surroundings
+from tollhouse.relay.way_out import OnLoss
 from tollhouse.routing.budget import BudgetRules, RetryBudget
 from tollhouse.routing.health import Choice
 from tollhouse.routing.plan import Plan, PlanLimits, PlannedAttempt
-from tollhouse.tokens.bounds import likely_prompt_tokens
 from tollhouse.upstream.auth import authorization
 from tollhouse.upstream.client import Upstream, UpstreamAnswer, UpstreamRequest
-from tollhouse.wire.format import AnswerPolicy, WireFormat
-from tollhouse.wire.gathering import Gathering, open_gathering
-from tollhouse.wire.pipe import Pipe, open_pipe
+from tollhouse.wire.format import AnswerPolicy, UpstreamFormat
+from tollhouse.wire.gathering import Gathering
+from tollhouse.wire.pipe import Pipe
 from tollhouse.wire.provider_faults import retry_after
-from tollhouse.wire.translation import Made, open_translation
 
 _ON_LOSS_HEADER = "x-tollhouse-on-loss"
 _ERROR_BODY_BYTES = 64 * 1024
@@ -216,7 +214,8 @@ class Attempts:
 
         try:
             answer = await ask_all(admitted.calls(deployment), ask)
-            pipe, losses = _open(asking, deployment)
+            losses = [*admitted.candidates.asked.losses, *asking.outgoing.losses(deployment)]
+            pipe = asking.outgoing.pipe(deployment, asking.policy, losses)
             first, ended = await self._beginning(answer, pipe, seen, stream=request.stream)
         except BaseException as error:
             if answer is not None:
@@ -237,7 +236,7 @@ class Attempts:
             broke_off=lambda: self._health.broke_off(choice, self._clock_s()),
         )
 
-    async def _ask(self, source: WireFormat, request: UpstreamRequest, seen: _Seen) -> UpstreamAnswer:
+    async def _ask(self, source: UpstreamFormat, request: UpstreamRequest, seen: _Seen) -> UpstreamAnswer:
         """One call; raises FaultError when its answer is a failure."""
         answer = await self._upstream.send(request)
         try:
@@ -265,7 +264,9 @@ class Attempts:
                 until_s = self._clock_s() + self._limits.hold_back_s
         return first, ended
 
-    async def _refuse_failure(self, source: WireFormat, answer: UpstreamAnswer, seen: _Seen, *, stream: bool) -> None:
+    async def _refuse_failure(
+        self, source: UpstreamFormat, answer: UpstreamAnswer, seen: _Seen, *, stream: bool
+    ) -> None:
         """A 200 that is a web page, or one JSON body where a stream was asked for, is a failure in disguise."""
         status = answer.status
         content_type = next((value for name, value in answer.headers if name == "content-type"), "")
@@ -302,32 +303,11 @@ class Attempts:
         )
 
 
-def _used_in_vain(source: WireFormat, pipe: Pipe | None, seen: _Seen) -> tuple[Usage | None, int]:
+def _used_in_vain(source: UpstreamFormat, pipe: Pipe | None, seen: _Seen) -> tuple[Usage | None, int]:
     """What a failed attempt has used all the same, and in how many calls: of several those that were answered."""
     if isinstance(pipe, Gathering):
         return pipe.complete_usage, max(1, pipe.complete_calls)
     return source.failed_usage(seen.body()), 1
-
-
-def _open(asking: Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
-    """The pipe for the deployment's answer, and the list to which it adds what it cannot carry over."""
-    admitted, outgoing, policy = asking.admitted, asking.outgoing, asking.policy
-    losses = [*admitted.candidates.asked.losses, *outgoing.losses(deployment)]
-    if not outgoing.is_translated(deployment):
-        return open_pipe(admitted.format, policy, admitted.scan.peek), losses
-    call = admitted.call
-    made = Made(
-        id=policy.answer_id or call.request_id,
-        created=call.started_at_ms // 1000,
-        creator=admitted.resolved.model.creator.slug,
-        custom_tools=outgoing.custom_tools(deployment),
-        losses=losses,
-        grouped=outgoing.grouped_tools(),
-        input_tokens=likely_prompt_tokens(call.body) if admitted.scan.peek.stream else 0,
-    )
-    source = outgoing.format_of(deployment)
-    opener = open_gathering if admitted.calls(deployment) > 1 else open_translation
-    return opener(source, admitted.format, policy, admitted.scan.peek, made), losses
 
 
 async def _read_at_most(answer: UpstreamAnswer, cap_bytes: int) -> bytes:

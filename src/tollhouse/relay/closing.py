@@ -263,7 +263,7 @@ def _sent(admitted: Admitted, deployment: Deployment) -> Sent:
 
 def _extras(admitted: Admitted, deployment: Deployment | None) -> tuple[str | None, dict[str, int]]:
     """The service tier, and the provider's own tools: Chat does not report their uses, so each counts once."""
-    native = deployment is None or deployment.provider.format == admitted.format.name
+    native = deployment is None or deployment.format == admitted.format.name
     names = [name.partition(":") for _, name in paid_features(admitted.scan, native=native)]
     service_tier = next((name for kind, _, name in names if kind == "service_tier"), None)
     return service_tier, {name: 1 for kind, _, name in names if kind == "tool"}
