@@ -4,6 +4,7 @@ import os
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
+from tollhouse.observe.money_metrics import MoneyMetrics
 from tollhouse.observe.provider_metrics import ProviderMetrics
 from tollhouse.observe.record import CallRecord
 
@@ -11,13 +12,14 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
-class Metrics:
+class Metrics(MoneyMetrics):
     """The process's metrics; several workers of one gateway add theirs up through a shared folder."""
 
     content_type = b"text/plain; version=0.0.4; charset=utf-8"
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        super().__init__(self._registry)
         self._calls = Counter(
             "tollhouse_calls_total",
             "Calls by how they ended.",
@@ -52,26 +54,6 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
-        self._lost = Counter(
-            "tollhouse_lost_calls_total",
-            "Calls whose process died; nobody was charged, the provider may have billed them.",
-            registry=self._registry,
-        )
-        self._overage = Counter(
-            "tollhouse_overage_nano_usd_total", "What calls cost beyond their hold.", registry=self._registry
-        )
-        self._leaked = Counter(
-            "tollhouse_leaked_holds_total", "Holds that no settlement ended: faults of ours.", registry=self._registry
-        )
-        self._spooled = Gauge(
-            "tollhouse_spooled_settlements",
-            "Settlements that the books have not taken yet.",
-            registry=self._registry,
-            multiprocess_mode="livesum",
-        )
-        self._open_holds = Gauge(
-            "tollhouse_open_holds", "Calls held for now.", registry=self._registry, multiprocess_mode="livesum"
-        )
         self.providers = ProviderMetrics(self._registry)
         self._children: dict[tuple[str, ...], tuple[Counter, ...]] = {}
 
@@ -92,6 +74,8 @@ class Metrics:
             children[1].inc(record.prompt_tokens)
             children[2].inc(record.completion_tokens)
             children[3].inc(record.cost_nano_usd)
+        if record.usage_source == "estimated":
+            self.estimated(model_label)
         for attempt in record.attempts:
             self.providers.attempt(attempt.provider, attempt.outcome)
         self._seconds.labels(record.dialect).observe((record.finished_at_ms - record.started_at_ms) / 1000)
@@ -101,26 +85,6 @@ class Metrics:
     def refused(self, dialect: str, error: str) -> None:
         """Count one request that was refused before it became a call."""
         self._refused.labels(dialect, error).inc()
-
-    def lost(self, calls: int) -> None:
-        """Count calls whose process died."""
-        self._lost.inc(calls)
-
-    def overage(self, amount_nano_usd: int) -> None:
-        """Count what a call cost beyond its hold."""
-        self._overage.inc(amount_nano_usd)
-
-    def leaked(self) -> None:
-        """Count a hold that had to be ended by the watchdog."""
-        self._leaked.inc()
-
-    def spooled(self, settlements: int) -> None:
-        """So many settlements wait in the spool."""
-        self._spooled.set(settlements)
-
-    def open_holds(self, holds: int) -> None:
-        """So many calls are held for."""
-        self._open_holds.set(holds)
 
     def in_flight(self, change: int) -> None:
         """One call more (1) or fewer (-1) is being answered."""
