@@ -105,6 +105,7 @@ def progress(
         resolved=resolved,
         decision=None,
         output_limit=None,
+        calls=lambda _deployment: 1,
         scan=bare(peek=bare(paid=(), stream=True, output_limit=None, choices=1), size_bytes=len(body)),
         hold=Hold(request_id="r1", parts=(Part("credit:ws", "nano_usd", 1),), price_version="v1"),
     )
@@ -115,7 +116,7 @@ def progress(
         received_bytes=received_bytes,
         finish_reason=None,
     )
-    opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p", format="openai_chat"), quirks=quirks))
+    opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p"), format="openai_chat", quirks=quirks))
     return Progress(call=cast("Any", call), admitted=cast("Any", admitted), opened=cast("Any", opened), trail=[])
 
 

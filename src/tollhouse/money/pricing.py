@@ -1,6 +1,9 @@
 """Pricing: tokens and a price to charge lines in nano-USD, exact, each rounded up once."""
 
+import functools
 from collections.abc import Iterable, Mapping
+
+import msgspec
 
 from tollhouse.catalog.entries import Price, Rates, Tier
 from tollhouse.ir.usage import Usage
@@ -18,22 +21,24 @@ def charge_lines(
     *,
     images: int = 0,
     tool_uses: Mapping[str, int] | None = None,
+    calls: int = 1,
 ) -> tuple[ChargeLine, ...]:
     """What a call costs: line 0 for the model's tokens, always there, then generated images and the provider's own
-    tools by name, as far as they were used and have a price.
+    tools by name, as far as they were used and have a price. `usage` is the sum of so many `calls` of one prompt.
 
     A `service_tier` without a price of its own is charged at the standard rates. Each line is the exact sum in
     pico-USD, rounded up to a nano-USD once.
     """
-    amounts = [("model", _tokens_pico_usd(_rates_for(price, usage.prompt_tokens, service_tier), usage))]
+    amounts = [("model", _tokens_pico_usd(_rates_for(price, usage.prompt_tokens // calls, service_tier), usage))]
     if images > 0 and price.per_image_pico_usd is not None:
         amounts.append(("image", images * price.per_image_pico_usd))
-    fees = dict(price.tool_fees)
-    for name, uses in sorted((tool_uses or {}).items()):
-        if uses > 0 and name in fees:
-            amounts.append((_TOOL + name, uses * fees[name]))
+    if tool_uses:
+        fees = dict(price.tool_fees)
+        for name, uses in sorted(tool_uses.items()):
+            if uses > 0 and name in fees:
+                amounts.append((_TOOL + name, uses * fees[name]))
     return tuple(
-        ChargeLine(line=line, code=code, amount_nano_usd=_to_nano(pico)) for line, (code, pico) in enumerate(amounts)
+        [ChargeLine(line=line, code=code, amount_nano_usd=_to_nano(pico)) for line, (code, pico) in enumerate(amounts)]
     )
 
 
@@ -43,22 +48,28 @@ def upper_bound(
     output_limit: int,
     choices: int = 1,
     paid: Iterable[tuple[str, str]] = (),
+    calls: int = 1,
 ) -> int:
     """The most, in nano-USD, that a call can cost whose prompt has at most `prompt_bytes` tokens (a byte-level
     tokenizer makes no more tokens than there are UTF-8 bytes) and whose `choices` answers have at most
-    `output_limit` tokens each. Of `paid` features (see Peek) it takes the service tier, and each tool once.
+    `output_limit` tokens each; the prompt is sent in so many `calls`. Of `paid` features (see Peek) it takes the
+    service tier, and each tool once.
     """
-    fees = dict(price.tool_fees)
     named = [name for _, name in paid]
-    service_tier = next((name.removeprefix(_SERVICE_TIER) for name in named if name.startswith(_SERVICE_TIER)), None)
-    prompt_pico, output_pico = 0, 0
-    for rates in _possible_rates(price, prompt_bytes, service_tier):
-        prompt_pico = max(prompt_pico, *_input_rates(rates))
-        output_pico = max(output_pico, *_output_rates(rates))
-    tokens_pico = max(0, prompt_bytes) * prompt_pico + max(0, choices) * max(0, output_limit) * output_pico
-    # Each is a line of its own and rounded up on its own.
-    tools = [_to_nano(fees.get(name.removeprefix(_TOOL), 0)) for name in named if name.startswith(_TOOL)]
-    return _to_nano(tokens_pico) + _to_nano(max(0, choices) * (price.per_image_pico_usd or 0)) + sum(tools)
+    service_tier: str | None = None
+    tools_nano = 0
+    if named:
+        tiers = [name.removeprefix(_SERVICE_TIER) for name in named if name.startswith(_SERVICE_TIER)]
+        service_tier = tiers[0] if tiers else None
+        fees = dict(price.tool_fees)
+        # Each is a line of its own and rounded up on its own.
+        tools_nano = sum(_to_nano(fees.get(name.removeprefix(_TOOL), 0)) for name in named if name.startswith(_TOOL))
+    sheets = [_sheet(rates) for rates in _possible_rates(price, prompt_bytes, service_tier)]
+    prompt_pico = max([sheet.most_prompt for sheet in sheets])
+    output_pico = max([sheet.most_output for sheet in sheets])
+    tokens_pico = calls * max(0, prompt_bytes) * prompt_pico + max(0, choices) * max(0, output_limit) * output_pico
+    images_nano = _to_nano(max(0, choices) * price.per_image_pico_usd) if price.per_image_pico_usd else 0
+    return _to_nano(tokens_pico) + images_nano + tools_nano
 
 
 def is_tool(name: str) -> bool:
@@ -105,6 +116,8 @@ def _rates_for(price: Price, prompt_tokens: int, service_tier: str | None) -> Ra
 def _possible_rates(price: Price, prompt_tokens: int, service_tier: str | None) -> list[Rates]:
     """Every set of rates that a prompt of up to so many tokens can meet; a provider may fall back to its standard
     service, so that counts too."""
+    if not price.tiers and not price.service_tiers:
+        return [price.rates]
     found: list[Rates] = []
     for rates, tiers in (_service(price, None), _service(price, service_tier)):
         found.append(rates)
@@ -119,10 +132,20 @@ def _service(price: Price, name: str | None) -> tuple[Rates, tuple[Tier, ...]]:
     return price.rates, price.tiers
 
 
-def _input_rates(rates: Rates) -> tuple[int, ...]:
-    """Prompt, cache read, cache write, cache write for an hour, audio, image: with what each falls back to."""
+class _Sheet(msgspec.Struct, frozen=True):
+    """Rates with what each falls back to: for prompt, cache read, cache write, cache write for an hour, audio and image
+    that go in, then text with its reasoning, audio and image that come out; and the dearest of either kind."""
+
+    each: tuple[int, ...]
+    most_prompt: int
+    most_output: int
+
+
+@functools.lru_cache(maxsize=4096)
+def _sheet(rates: Rates) -> _Sheet:
+    """Made once per set of rates: each call asks for it twice."""
     cache_write = _or(rates.cache_write, rates.prompt)
-    return (
+    prompt = (
         rates.prompt,
         _or(rates.cached_prompt, rates.prompt),
         cache_write,
@@ -130,15 +153,12 @@ def _input_rates(rates: Rates) -> tuple[int, ...]:
         _or(rates.audio_input, rates.prompt),
         _or(rates.image_input, rates.prompt),
     )
-
-
-def _output_rates(rates: Rates) -> tuple[int, ...]:
-    """Text with its reasoning, audio, image: with what each falls back to."""
-    return (
+    output = (
         rates.completion,
         _or(rates.audio_output, rates.completion),
         _or(rates.image_output, rates.completion),
     )
+    return _Sheet((*prompt, *output), max(prompt), max(output))
 
 
 def _tokens_pico_usd(rates: Rates, usage: Usage) -> int:
@@ -154,8 +174,7 @@ def _tokens_pico_usd(rates: Rates, usage: Usage) -> int:
         usage.audio_output_tokens,
         usage.image_output_tokens,
     )
-    prices = (*_input_rates(rates), *_output_rates(rates))
-    return sum(max(0, count) * pico for count, pico in zip(tokens, prices, strict=True))
+    return sum([count * pico for count, pico in zip(tokens, _sheet(rates).each, strict=True) if count > 0])
 
 
 def _or(rate: int | None, fallback: int) -> int:

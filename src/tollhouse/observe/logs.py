@@ -1,6 +1,7 @@
 """Log: structured lines of JSON, one per call and per event, from which every secret is struck out."""
 
 import datetime
+import functools
 import logging
 import re
 import sys
@@ -69,6 +70,8 @@ class Log:
 
     def __init__(self, level: str, redaction: Redaction, out: BinaryIO | None = None, key_prefix: str = "th-") -> None:
         self._redaction = redaction
+        # The same few models and finish reasons come again and again.
+        self._struck = functools.lru_cache(maxsize=1024)(self._strike)
         self._out = out or sys.stderr.buffer
         self._writes_calls = _LEVELS[level] <= _LEVELS["info"]
         self._prefix_shape = re.compile(re.escape(key_prefix) + r"[A-Za-z0-9_\-]{12,}")
@@ -138,7 +141,7 @@ class Log:
         root.handlers[:] = [_Adopted(self)]
         root.setLevel(logging.WARNING)
 
-    def _struck(self, text: str | None) -> str | None:
+    def _strike(self, text: str | None) -> str | None:
         return None if text is None else self._prefix_shape.sub(_STRUCK, self._redaction.strike(text))
 
     def _render(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:

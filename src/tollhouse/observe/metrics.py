@@ -2,6 +2,7 @@
 
 import os
 
+import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 from tollhouse.observe.money_metrics import MoneyMetrics
@@ -10,6 +11,17 @@ from tollhouse.observe.record import CallRecord
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class _Children(msgspec.Struct, frozen=True):
+    """What calls that ended alike are counted in; looking them up by their labels costs more than counting."""
+
+    calls: Counter
+    tokens_in: Counter
+    tokens_out: Counter
+    cost: Counter
+    seconds: Histogram
+    first_byte: Histogram
 
 
 class Metrics(MoneyMetrics):
@@ -55,32 +67,37 @@ class Metrics(MoneyMetrics):
             multiprocess_mode="livesum",
         )
         self.providers = ProviderMetrics(self._registry)
-        self._children: dict[tuple[str, ...], tuple[Counter, ...]] = {}
+        self._children: dict[tuple[str, ...], _Children] = {}
 
     def call(self, record: CallRecord, model_label: str) -> None:
         """Count one ended call; `model_label` is a slug or a wildcard's pattern."""
         key = (record.dialect, model_label, record.status, record.error_code or "")
         children = self._children.get(key)
         if children is None:
-            children = (
-                self._calls.labels(*key),
-                self._tokens.labels(model_label, "in"),
-                self._tokens.labels(model_label, "out"),
-                self._cost.labels(model_label),
-            )
-            self._children[key] = children
-        children[0].inc()
+            children = self._children[key] = self._children_of(key)
+        children.calls.inc()
         if record.cost_nano_usd or record.completion_tokens:
-            children[1].inc(record.prompt_tokens)
-            children[2].inc(record.completion_tokens)
-            children[3].inc(record.cost_nano_usd)
+            children.tokens_in.inc(record.prompt_tokens)
+            children.tokens_out.inc(record.completion_tokens)
+            children.cost.inc(record.cost_nano_usd)
         if record.usage_source == "estimated":
             self.estimated(model_label)
         for attempt in record.attempts:
             self.providers.attempt(attempt.provider, attempt.outcome)
-        self._seconds.labels(record.dialect).observe((record.finished_at_ms - record.started_at_ms) / 1000)
+        children.seconds.observe((record.finished_at_ms - record.started_at_ms) / 1000)
         if record.first_byte_ms is not None:
-            self._first_byte.labels(record.dialect).observe(record.first_byte_ms / 1000)
+            children.first_byte.observe(record.first_byte_ms / 1000)
+
+    def _children_of(self, key: tuple[str, str, str, str]) -> "_Children":
+        dialect, model_label, _, _ = key
+        return _Children(
+            calls=self._calls.labels(*key),
+            tokens_in=self._tokens.labels(model_label, "in"),
+            tokens_out=self._tokens.labels(model_label, "out"),
+            cost=self._cost.labels(model_label),
+            seconds=self._seconds.labels(dialect),
+            first_byte=self._first_byte.labels(dialect),
+        )
 
     def refused(self, dialect: str, error: str) -> None:
         """Count one request that was refused before it became a call."""

@@ -10,6 +10,7 @@ class ProviderMetrics:
         self._attempts = Counter(
             "tollhouse_attempts_total", "Attempts by outcome.", ("provider", "outcome"), registry=registry
         )
+        self._ended: dict[tuple[str, str], Counter] = {}
         self._breakers = Gauge(
             "tollhouse_breaker_state",
             "Whether a deployment is left alone because it fails: 0 no, 1 it is being tried, 2 yes.",
@@ -39,7 +40,10 @@ class ProviderMetrics:
 
     def attempt(self, provider: str, outcome: str) -> None:
         """Count one attempt."""
-        self._attempts.labels(provider, outcome).inc()
+        child = self._ended.get((provider, outcome))
+        if child is None:
+            child = self._ended[provider, outcome] = self._attempts.labels(provider, outcome)
+        child.inc()
 
     def breaker(self, deployment: str, key: int, level: int) -> None:
         """A deployment with its key (counted from 0) is left alone (2), tried (1), or neither (0)."""

@@ -143,9 +143,8 @@ class Relay:
         admitted = progress.admitted
         slug, decision = (admitted.resolved.slug, admitted.decision) if admitted else ("", None)
         own = progress.call.voice.headers(slug, decision)
-        losses = _named(progress.opened.losses) if progress.opened else b""
-        if losses:
-            own = (*own, (_LOSS_HEADER, losses))
+        if progress.opened and progress.opened.losses:
+            own = (*own, (_LOSS_HEADER, _named(progress.opened.losses)))
         own = (*own, *attempts_headers(progress.trail))
         limit = progress.admitted.injected_limit if progress.admitted else None
         return own if limit is None else (*own, (_MAX_TOKENS_HEADER, str(limit).encode()))
@@ -160,8 +159,9 @@ class Relay:
             await self._closing.give_up(progress, "failed" if progress.admitted else "refused", fault)
         worded = call.voice.word(fault, call.request_id, call.endpoint, tuple(progress.trail))
         try:
-            if progress.streaming and progress.admitted is not None:
-                await caller.end(progress.admitted.format.error_frame(worded.body))
+            spoken = progress.admitted.format if progress.admitted else None
+            if progress.streaming and spoken is not None and spoken.operation == "chat":
+                await caller.end(spoken.error_frame(worded.body))
                 return
             await caller.start(worded.status, (_JSON, *worded.headers, *attempts_headers(progress.trail)))
             await caller.end(worded.body)

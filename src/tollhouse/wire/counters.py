@@ -26,8 +26,9 @@ def count(value: object) -> int | None:
 def first_count(counters: Mapping[str, object], *names: str) -> int:
     """The first of `names` that holds a count, else 0. Raises DistrustError."""
     for name in names:
-        if (found := count(counters.get(name))) is not None:
-            return found
+        value = counters.get(name)
+        if value is not None:
+            return count(value) or 0
     return 0
 
 

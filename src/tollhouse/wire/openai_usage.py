@@ -12,21 +12,15 @@ _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens", "cac
 
 
 class Spelling(msgspec.Struct, frozen=True, kw_only=True):
-    """How a format names the counters, and whether it tells of tokens written to a cache also where they are 0."""
+    """How a format names the counters, and whether it tells of tokens written to a cache also where they are 0.
+    `prompt_details` is the object that says how much of the prompt was cached, sound or pictures, `completion_details`
+    the one that says how much of the output was reasoning, sound or pictures."""
 
     prompt: str
+    prompt_details: str
     completion: str
+    completion_details: str
     always_written: bool = False
-
-    @property
-    def prompt_details(self) -> str:
-        """The object that says how much of the prompt was cached, sound or pictures."""
-        return f"{self.prompt}_details"
-
-    @property
-    def completion_details(self) -> str:
-        """The object that says how much of the output was reasoning, sound or pictures."""
-        return f"{self.completion}_details"
 
 
 def decode_usage(usage: Mapping[str, object], names: Spelling) -> Usage | None:
@@ -103,7 +97,7 @@ def _are_counts(told: Mapping[str, object], names: Spelling) -> bool:
         objects = (told, details(told, names.prompt_details), details(told, names.completion_details))
         for counters in objects:
             for name, value in counters.items():
-                if name.endswith("_tokens"):
+                if value is not None and name.endswith("_tokens"):
                     count(value)
     except DistrustError:
         return False
@@ -111,23 +105,26 @@ def _are_counts(told: Mapping[str, object], names: Spelling) -> bool:
 
 
 def _decode(usage: Mapping[str, object], names: Spelling) -> Usage:
-    prompt, completion, reasoning, unplaced = _totals(usage, names)
-    into = details(usage, names.prompt_details)
-    cached = first_count(into, "cached_tokens") or first_count(usage, *_CACHED)
-    written = first_count(into, "cache_write_tokens", "cache_creation_tokens") or first_count(
-        usage, "cache_creation_input_tokens"
-    )
-    written_1h = min(written, first_count(details(into, "cache_creation_token_details"), "ephemeral_1h_input_tokens"))
-    audio, image = first_count(into, "audio_tokens"), first_count(into, "image_tokens")
+    into, out = details(usage, names.prompt_details), details(usage, names.completion_details)
+    prompt, completion, reasoning, unplaced = _totals(usage, names, into, out)
+    cached = (first_count(into, "cached_tokens") if into else 0) or first_count(usage, *_CACHED)
+    written = _written(usage, into)
+    written_1h = audio = image = 0
+    if into:
+        written_1h = first_count(details(into, "cache_creation_token_details"), "ephemeral_1h_input_tokens")
+        written_1h = min(written, written_1h)
+        audio, image = first_count(into, "audio_tokens"), first_count(into, "image_tokens")
     fresh = prompt - cached - written
-    if fresh < 0 or max(audio, image) > prompt:
+    if fresh < 0 or audio > prompt or image > prompt:
         raise DistrustError
     # Cached audio and images are counted twice by some; the cached classes come first.
     audio = min(audio, fresh)
     image = min(image, fresh - audio)
-    out = details(usage, names.completion_details)
-    audio_out, image_out = first_count(out, "audio_tokens"), first_count(out, "image_tokens")
-    if audio_out + image_out > completion:
+    audio_out = image_out = 0
+    if out:
+        audio_out, image_out = first_count(out, "audio_tokens"), first_count(out, "image_tokens")
+    text_out = completion - audio_out - image_out
+    if text_out < 0:
         raise DistrustError
     return Usage(
         input_tokens=fresh - audio - image,
@@ -136,21 +133,27 @@ def _decode(usage: Mapping[str, object], names: Spelling) -> Usage:
         cache_write_1h_tokens=written_1h,
         audio_input_tokens=audio,
         image_input_tokens=image,
-        output_tokens=completion - audio_out - image_out,
-        reasoning_tokens=min(reasoning, completion - audio_out - image_out),
+        output_tokens=text_out,
+        reasoning_tokens=min(reasoning, text_out),
         audio_output_tokens=audio_out,
         image_output_tokens=image_out,
         unplaced_tokens=unplaced,
     )
 
 
-def _totals(usage: Mapping[str, object], names: Spelling) -> tuple[int, int, int, int]:
+def _written(usage: Mapping[str, object], into: Mapping[str, object]) -> int:
+    written = first_count(into, "cache_write_tokens", "cache_creation_tokens") if into else 0
+    return written or first_count(usage, "cache_creation_input_tokens")
+
+
+def _totals(
+    usage: Mapping[str, object], names: Spelling, into: Mapping[str, object], out: Mapping[str, object]
+) -> tuple[int, int, int, int]:
     """Prompt with its sound, completion with its reasoning, reasoning, and what the total holds on top."""
     prompt = count(usage.get(names.prompt))
     completion = count(usage.get(names.completion))
     total = count(usage.get("total_tokens"))
-    reasoning = first_count(details(usage, names.completion_details), "reasoning_tokens")
-    sound = first_count(details(usage, names.prompt_details), "audio_tokens")
+    reasoning = first_count(out, "reasoning_tokens")
     if prompt is None or (completion is None and total is None):
         raise DistrustError
     if completion is None:
@@ -158,10 +161,12 @@ def _totals(usage: Mapping[str, object], names: Spelling) -> tuple[int, int, int
     beside = 0 if total is None else total - prompt - completion
     if completion < 0 or beside < 0:
         raise DistrustError
-    if beside and beside in (reasoning, reasoning + sound):
-        completion += reasoning
-        beside -= reasoning
-    if beside and beside == sound:
-        prompt += sound
-        beside = 0
+    if beside:
+        sound = first_count(into, "audio_tokens")
+        if beside in (reasoning, reasoning + sound):
+            completion += reasoning
+            beside -= reasoning
+        if beside and beside == sound:
+            prompt += sound
+            beside = 0
     return prompt, completion, reasoning, beside

@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from tollhouse.ir.usage import Usage
 from tollhouse.wire import openai_usage
 
-_NAMES = openai_usage.Spelling(prompt="prompt_tokens", completion="completion_tokens")
+_NAMES = openai_usage.Spelling(
+    prompt="prompt_tokens",
+    prompt_details="prompt_tokens_details",
+    completion="completion_tokens",
+    completion_details="completion_tokens_details",
+)
 
 
 def decode_usage(usage: Mapping[str, object]) -> Usage | None:

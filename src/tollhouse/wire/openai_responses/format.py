@@ -1,6 +1,7 @@
 """OpenAIResponses: the Responses format as one object."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -30,6 +31,7 @@ class OpenAIResponses:
     """Responses, as OpenAI published it; nothing is stored between calls."""
 
     name = "openai_responses"
+    operation: Literal["chat"] = "chat"
     path = "/responses"
     output_limit_field = "max_output_tokens"
     needs_output_limit = False

@@ -6,7 +6,13 @@ from tollhouse.ir.usage import Usage
 from tollhouse.wire import openai_usage
 
 # The official SDK (3.52) requires both objects of details, and the count of tokens written to a cache.
-_NAMES = openai_usage.Spelling(prompt="input_tokens", completion="output_tokens", always_written=True)
+_NAMES = openai_usage.Spelling(
+    prompt="input_tokens",
+    prompt_details="input_tokens_details",
+    completion="output_tokens",
+    completion_details="output_tokens_details",
+    always_written=True,
+)
 
 
 def decode_usage(usage: Mapping[str, object]) -> Usage | None:
