@@ -237,7 +237,7 @@ def _join(settings: Settings, store: Store, money: Money, offer: Offer, upstream
         around,
         Notices(money.metrics.providers.retry_denied, lambda: datetime.now(UTC)),
     )
-    drains = Drains(settings.abandoned_calls, settings.abandoned_call_s)
+    drains = Drains(settings.abandoned_calls, settings.abandoned_call_s, money.metrics)
     pace = Pace(clock_s=clock_s, comment_after_s=settings.stream_comment_s)
     relay = Relay(admission, attempts, money.closing, drains, log, pace)
     door = Door(
