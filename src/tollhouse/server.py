@@ -260,7 +260,7 @@ def _join(settings: Settings, parts: _Parts) -> DoorApp:
         Notices(money.metrics.providers.retry_denied, lambda: datetime.now(UTC)),
         parts.pictures,
     )
-    drains = Drains(settings.abandoned_calls, settings.abandoned_call_s)
+    drains = Drains(settings.abandoned_calls, settings.abandoned_call_s, money.metrics)
     pace = Pace(clock_s=clock_s, comment_after_s=settings.stream_comment_s)
     relay = Relay(admission, attempts, money.closing, drains, log, pace)
     door = Door(

@@ -31,6 +31,9 @@ from tollhouse.wire.provider_faults import retry_after
 _ON_LOSS_HEADER = "x-tollhouse-on-loss"
 _ERROR_BODY_BYTES = 64 * 1024
 _MESSAGE_CHARS = 300
+AFTER_END_S = 0.25
+"""For so long more is waited for once a stream has told its end: a late report of usage, or the end of the bytes, by
+which the connection may be used again. Providers that keep the line open must not keep the caller waiting."""
 _OWN_HEADERS = (("content-type", "application/json"), ("user-agent", "tollhouse"))
 
 
@@ -95,6 +98,8 @@ class _Seen:
     """The beginning of an answer, in case it turns out to be none."""
 
     def __init__(self) -> None:
+        self.usage: Usage | None = None
+        """What an error in the stream, or an earlier frame of it, said was used."""
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -272,14 +277,23 @@ class Attempts:
         until_s: float | None = None
         first, ended = b"", False
         while not first and not ended:
-            if until_s is not None and not await answer.arrives(max(0.0, until_s - self._clock_s())):
+            within_s = None if until_s is None else max(0.0, until_s - self._clock_s())
+            if pipe.is_complete:
+                within_s = AFTER_END_S
+            quiet = within_s is not None and not await answer.arrives(within_s)
+            if quiet and not pipe.is_complete:
                 first = pipe.release()
                 until_s, stream = None, False
                 continue
-            data = await answer.read()
+            data = b"" if quiet else await answer.read()
             seen.note(data)
             ended = not data
-            first = pipe.close() if ended else pipe.feed(data)
+            try:
+                first = pipe.close() if ended else pipe.feed(data)
+            except FaultError:
+                # An answer that was cut off is none of which the provider says that it failed.
+                seen.usage = pipe.usage if pipe.is_complete or not ended else None
+                raise
             if stream and until_s is None:
                 until_s = self._clock_s() + self._limits.hold_back_s
         return first, ended
@@ -327,7 +341,7 @@ def _used_in_vain(source: UpstreamFormat, pipe: Pipe | None, seen: _Seen) -> tup
     """What a failed attempt has used all the same, and in how many calls: of several those that were answered."""
     if isinstance(pipe, Gathering):
         return pipe.complete_usage, max(1, pipe.complete_calls)
-    return source.failed_usage(seen.body()), 1
+    return seen.usage or source.failed_usage(seen.body()), 1
 
 
 async def _read_at_most(answer: UpstreamAnswer, cap_bytes: int) -> bytes:

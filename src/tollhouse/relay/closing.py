@@ -1,5 +1,6 @@
 """Closing: what a call leaves behind: usage, charge and record in one commit, then metrics and log."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 from typing import Literal
@@ -23,7 +24,7 @@ from tollhouse.relay.departure import bills_the_rest
 from tollhouse.relay.metering import Received, Sent, meter, placed, with_images
 from tollhouse.relay.settling import Settling
 from tollhouse.routing.auto import Decision
-from tollhouse.tokens.bounds import likely_tokens
+from tollhouse.tokens.encodings import Encoding, encoding
 from tollhouse.wire.format import Answered
 from tollhouse.wire.images import ImagesPipe
 
@@ -173,8 +174,16 @@ class Closing:
             if overage > 0:
                 self._metrics.overage(overage)
         label = progress.admitted.resolved.label if progress.admitted else "none"
+        if progress.admitted is not None and record.usage_source == "estimated":
+            _make_ready(encoding(progress.admitted.resolved.model.tokenizer))
         self._metrics.call(record, label)
         self._log.call(record)
+
+
+def _make_ready(coding: Encoding) -> None:
+    """Have the model's vocabulary loaded for the next estimate: one call in an outage of figures is seldom alone."""
+    if not coding.is_loaded:
+        asyncio.get_running_loop().run_in_executor(None, coding.load)
 
 
 def _finish_reason(opened: Opened | None) -> str | None:
@@ -210,11 +219,14 @@ def _usage(progress: Progress) -> Usage | None:
     if opened is not None:
         pipe = opened.pipe
         report = placed(pipe.usage, opened.deployment.quirks)
-        received = Received(report=report, reported_at_bytes=pipe.reported_at_bytes, size_bytes=pipe.received_bytes)
+        received = Received(
+            report=report,
+            reported_at_bytes=pipe.reported_at_bytes,
+            size_bytes=pipe.received_bytes,
+            cut=progress.cut,
+        )
         usage = meter(_sent(admitted, opened.deployment), received)
-        if isinstance(pipe, ImagesPipe):
-            return with_images(usage, pipe.generated, price)
-        return _of_what_came(usage, pipe.received_bytes) if progress.cut else usage
+        return with_images(usage, pipe.generated, price) if isinstance(pipe, ImagesPipe) else usage
     asked = progress.asked
     if not progress.left or asked is None:
         return None
@@ -226,13 +238,6 @@ def _usage(progress: Progress) -> Usage | None:
         return usage
     made = GeneratedImages(count=asked_images.count, size=asked_images.size, quality=asked_images.quality)
     return with_images(usage, made, price)
-
-
-def _of_what_came(usage: Usage, received_bytes: int) -> Usage:
-    """The usage of a stream that was cut: what was handed out beyond the limit is charged as well."""
-    if usage.source == "provider":
-        return usage
-    return msgspec.structs.replace(usage, output_tokens=max(usage.output_tokens, likely_tokens(received_bytes)))
 
 
 def _failed_usages(progress: Progress) -> list[tuple[Usage, Paid]]:
@@ -268,6 +273,7 @@ def _sent(admitted: Admitted, deployment: Deployment) -> Sent:
         calls=admitted.calls(deployment),
         context_length=model.context_length,
         max_output_tokens=model.max_output_tokens,
+        tokenizer=model.tokenizer,
     )
 
 

@@ -12,7 +12,7 @@ from tollhouse.ir.loss import Loss
 from tollhouse.observe.logs import Log
 from tollhouse.observe.trail import attempts_headers
 from tollhouse.relay.admission import Admission, Admitted
-from tollhouse.relay.attempts import Attempts, Opened, Traces
+from tollhouse.relay.attempts import AFTER_END_S, Attempts, Opened, Traces
 from tollhouse.relay.call import Call, Caller, CallerGoneError, Headers
 from tollhouse.relay.closing import BROKEN, Closing, Progress
 from tollhouse.relay.departure import Departure, Drains
@@ -210,8 +210,9 @@ def _named(losses: list[Loss]) -> bytes:
 async def _more(opened: Opened) -> bytes:
     """What the caller may have next. An answer that is complete stands, however its connection ends."""
     pipe = opened.pipe
+    answer = opened.answer
     try:
-        data = await opened.answer.read()
+        data = b"" if pipe.is_complete and not await answer.arrives(AFTER_END_S) else await answer.read()
     except FaultError as error:
         try:
             out = pipe.close()

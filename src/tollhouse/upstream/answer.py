@@ -111,6 +111,8 @@ class HttpAnswer:
     async def arrives(self, within_s: float) -> bool:
         """Whether there is something to read, or an end, within so many seconds. Packed bytes count as something."""
         connection = self._connection
+        if connection.waiting_bytes or connection.ended:
+            return True
         self._reading = True
         try:
             async with asyncio.timeout(within_s):

@@ -93,6 +93,11 @@ class AnswerPolicy(msgspec.Struct, frozen=True, kw_only=True):
 class StreamDecoder(Protocol):
     """Bytes of a provider's stream to events; `feed` takes any split of the bytes."""
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the stream has told its end, well or not."""
+        ...
+
     def feed(self, data: bytes) -> list[StreamEvent]:
         """Events that `data` completes. Raises FaultError on an error frame, garbled or oversized input."""
         ...

@@ -62,6 +62,11 @@ class GatheredStreams(StreamTranslation, Gathering):
         self._call = 0
         self._counted_bytes = 0
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether each of the calls has told its end."""
+        return all(decoder.is_complete for decoder in self._decoders)
+
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller. Raises FaultError on an error frame, garbled or oversized input of any of the calls,
         and when the answer of one was cut short."""

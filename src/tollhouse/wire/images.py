@@ -51,6 +51,7 @@ class ImagesPipe:
     reported_at_bytes = 0
     received_bytes = 0
     has_content = False
+    is_complete = False
 
     def __init__(
         self, source: ImagesFormat, target: ImagesCaller, asked: ImagesAsked, max_body_bytes: int = MAX_BODY_BYTES

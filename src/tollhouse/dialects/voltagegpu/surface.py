@@ -52,7 +52,7 @@ class _VoltageVoice(VoltageWording):
 
     dialect = "voltagegpu"
     auto_model: str | None = None
-    splits_choices = True
+    splits_choices = False
 
     def headers(self, slug: str, decision: Decision | None = None) -> Headers:
         """None of its own."""
@@ -64,6 +64,7 @@ class VoltageChat(_VoltageVoice):
     """The voice of a chat call: the provider's answer as it is, under the name that was sent."""
 
     format_name = "openai_chat"
+    splits_choices = True
 
     def validate(self, body: bytes) -> None:
         """Check a request body against the contract. Raises FaultError (invalid_request)."""
