@@ -236,7 +236,9 @@ def test_the_price_of_the_moment_of_admission_counts(tmp_path: Path) -> None:
         now = [Catalog({}, (model(1_000_000),))]
         chooser = Chooser(lambda: BrokenRules(version="none", why="there are none"), lambda: now[0])
         admission = Admission(lambda: now[0], {CHAT.name: CHAT}, desk.budget, chooser)
-        voice = types.SimpleNamespace(validate=lambda _body: None, format_name=CHAT.name, auto_model=None)
+        voice = types.SimpleNamespace(
+            validate=lambda _body: None, format_name=CHAT.name, auto_model=None, splits_choices=False
+        )
         desk.calls += 1
         call = types.SimpleNamespace(voice=voice, body=body(), request_id=f"r{desk.calls}")
         admitted = await admission.admit(cast("Any", call), desk.principal)

@@ -1,14 +1,12 @@
 """Log: structured lines of JSON, one per call and per event, from which every secret is struck out."""
 
-import collections
-import contextlib
 import datetime
 import functools
 import logging
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any, BinaryIO
 
 import msgspec
@@ -68,18 +66,12 @@ _encode_line = msgspec.json.Encoder().encode
 
 
 class Log:
-    """The gateway's log. Keyword arguments become members of the line; a prompt or a key never is one.
-
-    Once it is adopted by an event loop, lines of calls that end in one turn of it are written together in the next.
-    """
+    """The gateway's log. Keyword arguments become members of the line; a prompt or a key never is one."""
 
     def __init__(self, level: str, redaction: Redaction, out: BinaryIO | None = None, key_prefix: str = "th-") -> None:
         self._redaction = redaction
-        # A deque, since libraries may log, and so flush, from other threads.
-        self._waiting: collections.deque[bytes] = collections.deque()
         # The same few models and finish reasons come again and again.
         self._struck = functools.lru_cache(maxsize=1024)(self._strike)
-        self._later: Callable[[Callable[[], None]], object] | None = None
         self._out = out or sys.stderr.buffer
         self._writes_calls = _LEVELS[level] <= _LEVELS["info"]
         self._prefix_shape = re.compile(re.escape(key_prefix) + r"[A-Za-z0-9_\-]{12,}")
@@ -119,51 +111,32 @@ class Log:
             level="info",
             timestamp=datetime.datetime.now(datetime.UTC),
         )
-        self._waiting.append(_encode_line(line) + b"\n")
-        if self._later is None:
-            self.flush()
-        elif len(self._waiting) == 1:
-            self._later(self.flush)
-
-    def flush(self) -> None:
-        """Write what waits."""
-        lines: list[bytes] = []
-        with contextlib.suppress(IndexError):
-            while True:
-                lines.append(self._waiting.popleft())
-        if lines:
-            self._out.write(b"".join(lines))
-            self._out.flush()
+        self._out.write(_encode_line(line) + b"\n")
+        self._out.flush()
 
     def info(self, event: str, **facts: object) -> None:
         """Something worth knowing."""
-        self.flush()
         self._logger.info(event, **facts)
 
     def warning(self, event: str, **facts: object) -> None:
         """Something that may need the operator."""
-        self.flush()
         self._logger.warning(event, **facts)
 
     def error(self, event: str, **facts: object) -> None:
         """Something that needs the operator."""
-        self.flush()
         self._logger.error(event, **facts)
 
     def critical(self, event: str, **facts: object) -> None:
         """Something that is lost unless the operator acts on this line."""
-        self.flush()
         self._logger.critical(event, **facts)
 
     def broken(self, request_id: str, error: BaseException) -> None:
         """A fault of our own: where it happened, without the error's text, which may quote a prompt."""
         places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-        self.error("the gateway failed", request_id=request_id, error=type(error).__name__, at=places[-6:])
+        self._logger.error("the gateway failed", request_id=request_id, error=type(error).__name__, at=places[-6:])
 
-    def adopt(self, later: Callable[[Callable[[], None]], object] | None = None) -> None:
-        """Carry the lines of libraries (uvicorn, aiohttp, asyncio) from the standard `logging` as well; and write the
-        lines of calls together, where `later` (an event loop's `call_soon`) calls back soon."""
-        self._later = later
+    def adopt(self) -> None:
+        """Carry the lines of libraries (uvicorn, aiohttp, asyncio) from the standard `logging` as well."""
         root = logging.getLogger()
         root.handlers[:] = [_Adopted(self)]
         root.setLevel(logging.WARNING)

@@ -50,9 +50,10 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
         peek = self.scan.peek
 
         def most(price: Price) -> int:
-            return upper_bound(price, prompt_tokens, output_tokens, peek.choices, peek.paid)
+            return upper_bound(price, prompt_tokens, output_tokens, peek.choices, peek.paid, calls)
 
-        return Bound(self.candidates.dearest(most), prompt_tokens + peek.choices * output_tokens)
+        calls = self.candidates.calls
+        return Bound(self.candidates.dearest(most), calls * prompt_tokens + peek.choices * output_tokens)
 
     def claims(self, prompt_tokens: int, output_tokens: int) -> tuple[Claim, ...]:
         """What it has to hold."""
@@ -85,7 +86,9 @@ class Budget:
             body=body,
             now_ms=self._now_ms(),
         )
-        limit = scan.peek.output_limit or candidates.most_output_tokens or ASSUMED_OUTPUT_TOKENS
+        limit = scan.peek.output_limit
+        if limit is None:
+            limit = candidates.most_output_tokens or ASSUMED_OUTPUT_TOKENS
         asked = wish.claims(most_tokens(scan.size_bytes), limit)
         outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version, patient=False)
         if isinstance(outcome, Hold):
@@ -155,12 +158,15 @@ def _affordable(wish: _Wish, prompt_tokens: int, limit: int, shorts: Sequence[Sh
 def _refusal(wish: _Wish, prompt_tokens: int, limit: int, shorts: Sequence[Short]) -> Fault:
     """Why a call that is too dear is refused, and what would fit."""
     affordable = _affordable(wish, prompt_tokens, limit, shorts)
-    if affordable < 1:
-        return _used_up(wish, shorts)
     short = _first(wish, shorts)
-    asked = wish.bound(prompt_tokens, limit)
     given = wish.scan.peek.output_limit
-    if given is None:
+    if affordable < 1 and (given != 0 or short.affordable <= 0):
+        return _used_up(wish, shorts)
+    asked = wish.bound(prompt_tokens, limit)
+    if given == 0:
+        limited = "what is asked for may cost more than that"
+        advice = "Ask for less in one call"
+    elif given is None:
         limited = f"without a limit of its own, only {affordable} tokens of answer would fit"
         advice = f"Set one of at most {affordable}"
     else:

@@ -1,6 +1,7 @@
 """Counting: how many tokens a request would have, by the provider's own count where it has one."""
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 
@@ -33,9 +34,12 @@ class Count(msgspec.Struct):
 class Counting:
     """Answers requests to count tokens; they cost nothing and leave no record."""
 
-    def __init__(self, admission: Admission, upstream: Upstream, around: Surroundings) -> None:
+    def __init__(
+        self, admission: Admission, upstream: Upstream, formats: Mapping[str, WireFormat], around: Surroundings
+    ) -> None:
         self._admission = admission
         self._upstream = upstream
+        self._formats = formats
         self._around = around
 
     async def count(self, call: Call) -> bytes:
@@ -44,7 +48,8 @@ class Counting:
         count of our own in the model's encoding."""
         if call.principal is None:
             raise FaultError(Fault(kind=FaultKind.INVALID_KEY, source="client", message="The API key is missing."))
-        wire_format, scan, asked = self._admission.read(call, call.principal)
+        wire_format = self._formats[call.voice.format_name]
+        scan, asked = self._admission.read(call, call.principal, wire_format)
         resolved = self._admission.resolve(scan.peek.model, call.principal)
         for choice in self._choices(resolved, asked.preferences, wire_format.name):
             counted = await self._asked(call, wire_format, scan, resolved, choice)
@@ -64,7 +69,7 @@ class Counting:
         view = View(
             lambda _: around.chance(), lambda one: around.health.measured(one, now_s), lambda one: price_at(model, one)
         )
-        able = [one for one in model.deployments if one.provider.format == format_name]
+        able = [one for one in model.deployments if one.format == format_name]
         spread = around.chance()
         found = [
             choice

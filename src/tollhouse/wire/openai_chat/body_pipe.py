@@ -1,7 +1,5 @@
 """BodyPipe: an answer in one piece, collected, checked, and given out verbatim or with what its policy names."""
 
-from typing import cast
-
 import msgspec
 
 from tollhouse.ir.usage import Usage
@@ -20,7 +18,6 @@ from tollhouse.wire.openai_chat.chunk import (
 from tollhouse.wire.openai_chat.passthrough import member_bytes
 from tollhouse.wire.openai_chat.tidying import (
     RawObject,
-    encoded,
     object_decoder,
     raw_object,
     raw_objects,
@@ -28,9 +25,11 @@ from tollhouse.wire.openai_chat.tidying import (
     tidy_reason,
 )
 from tollhouse.wire.openai_chat.usage import shown_usage
-from tollhouse.wire.scan import join_object
 
 _NULL = msgspec.Raw(b"null")
+_NOUGHT = msgspec.Raw(b"0")
+_NO_TEXT = msgspec.Raw(b'""')
+_OBJECT = msgspec.Raw(b'"chat.completion"')
 
 
 class BodyPipe:
@@ -48,6 +47,7 @@ class BodyPipe:
         self._body = b""
         self._answer: Plain = {}
         self._told_usage: Plain | None = None
+        self._reasons: list[str] = []
 
     @property
     def reported_at_bytes(self) -> int:
@@ -73,10 +73,11 @@ class BodyPipe:
             message = part_of(choice, "message")
             self.received_bytes += generated_bytes(message)
             reason = choice.get("finish_reason")
-            if isinstance(reason, str):
-                tidy = tidy_reason(reason, calls_tools=calls_tools(message))
-                if number == 0:
-                    self.finish_reason = tidy if self._policy.tidy else reason
+            told = reason if isinstance(reason, str) else None
+            tidy = tidy_reason(told, calls_tools=calls_tools(message))
+            self._reasons.append(tidy)
+            if number == 0 and told is not None:
+                self.finish_reason = tidy if self._policy.tidy else told
         return b""
 
     def finish(self, answered: Answered) -> bytes:
@@ -84,22 +85,21 @@ class BodyPipe:
         policy = self._policy
         if policy == AnswerPolicy():
             return self._body
-        named = {"id": policy.answer_id, "model": policy.model}
-        changes = {name: encoded(value) for name, value in named.items() if value is not None}
+        named = (("id", policy.answer_id), ("model", policy.model))
+        changes = {name: value for name, value in named if value is not None}
         own_usage = policy.makes_usage or not self._answer.get("usage")
         if not own_usage and (replaced := self._replaced(changes)) is not None:
             return replaced
-        fields = object_decoder.decode(self._body)
-        if policy.tidy:
-            fields = _tidy_answer(fields)
+        raw = object_decoder.decode(self._body)
+        fields: Plain = _tidy_answer(raw, self._reasons) if policy.tidy else {**raw}
         fields.update(changes)
         if own_usage:
             cost = answered.cost_nano_usd if policy.cost else None
             told = None if policy.settled_usage else self._told_usage
-            fields["usage"] = encoded(shown_usage(told, answered.usage, cost))
-        return join_object(fields)
+            fields["usage"] = shown_usage(told, answered.usage, cost)
+        return msgspec.json.encode(fields)
 
-    def _replaced(self, changes: RawObject) -> bytes | None:
+    def _replaced(self, changes: dict[str, str]) -> bytes | None:
         """The body with members replaced where they stand; None when one is not there exactly once."""
         body = self._body
         for name, value in changes.items():
@@ -110,34 +110,30 @@ class BodyPipe:
             found = member_bytes(body, name, encoded_current)
             if not found:
                 return None
-            body = body.replace(found, found.removesuffix(encoded_current) + bytes(value))
+            body = body.replace(found, found.removesuffix(encoded_current) + msgspec.json.encode(value))
         return body
 
 
-def _tidy_answer(fields: RawObject) -> RawObject:
-    """Every member that the contract requires, in its order, and then the provider's others."""
+def _tidy_answer(fields: RawObject, reasons: list[str]) -> Plain:
+    """Every member that the contract requires, in its order, and then the provider's others. `reasons` are the tidy
+    finish reasons of the choices."""
     created = fields.get("created")
-    tidy = {
-        "id": fields.get("id", msgspec.Raw(b'""')),
-        "object": msgspec.Raw(b'"chat.completion"'),
-        "created": created if created is not None and bytes(created).isdigit() else msgspec.Raw(b"0"),
-        "model": fields.get("model", msgspec.Raw(b'""')),
-        "choices": encoded([_tidy_choice(at, choice) for at, choice in enumerate(raw_objects(fields.get("choices")))]),
+    choices = zip(raw_objects(fields.get("choices")), reasons, strict=False)
+    tidy: Plain = {
+        "id": fields.get("id", _NO_TEXT),
+        "object": _OBJECT,
+        "created": created if created is not None and bytes(created).isdigit() else _NOUGHT,
+        "model": fields.get("model", _NO_TEXT),
+        "choices": [_tidy_choice(at, choice, reason) for at, (choice, reason) in enumerate(choices)],
     }
-    return tidy | {name: value for name, value in fields.items() if name not in tidy}
+    return {**tidy, **fields, **tidy}
 
 
-def _tidy_choice(at: int, choice: RawObject) -> RawObject:
-    message = tidy_message(raw_object(choice.get("message")))
-    plain = cast("Plain", msgspec.json.decode(join_object(message)))
-    raw = choice.get("finish_reason")
-    reason: object = None if raw is None else msgspec.json.decode(raw)
-    tidy = {
-        "index": choice["index"] if bytes(choice.get("index", b"")).isdigit() else encoded(at),
-        "message": encoded(message),
+def _tidy_choice(at: int, choice: RawObject, reason: str) -> Plain:
+    tidy: Plain = {
+        "index": choice["index"] if bytes(choice.get("index", b"")).isdigit() else at,
+        "message": tidy_message(raw_object(choice.get("message"))),
         "logprobs": choice.get("logprobs", _NULL),
-        "finish_reason": encoded(
-            tidy_reason(reason if isinstance(reason, str) else None, calls_tools=calls_tools(plain))
-        ),
+        "finish_reason": reason,
     }
-    return tidy | {name: value for name, value in choice.items() if name not in tidy}
+    return {**tidy, **choice, **tidy}

@@ -70,6 +70,8 @@ def generated_bytes(part: Plain) -> int:
             size += len(value.encode())
         elif isinstance(value, list) and value:
             size += len(msgspec.json.encode(value))
+    if "tool_calls" not in part and "function_call" not in part:
+        return size
     for call in _calls(part):
         for name in ("name", "arguments", "input"):
             if isinstance(value := call.get(name), str):
