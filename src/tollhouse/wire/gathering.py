@@ -14,7 +14,7 @@ from tollhouse.ir.usage import Usage
 from tollhouse.wire.format import AnswerPolicy, Peek, WireFormat
 from tollhouse.wire.translation import BodyTranslation, Made, StreamTranslation
 
-_COUNTERS = tuple(name for name in Usage.__struct_fields__ if name not in {"images", "source"})
+_COUNTERS = tuple(name for name in Usage.__struct_fields__ if name != "source")
 _OUTPUT_COUNTERS = (
     "output_tokens",
     "reasoning_tokens",
@@ -64,7 +64,7 @@ class GatheredStreams(StreamTranslation, Gathering):
 
     @property
     def is_complete(self) -> bool:
-        """Whether each of the calls has told its end."""
+        """Whether every call has told the end of its answer."""
         return all(decoder.is_complete for decoder in self._decoders)
 
     def feed(self, data: bytes) -> bytes:
@@ -203,7 +203,7 @@ def _sum(usages: Sequence[Usage]) -> Usage | None:
     if not usages:
         return None
     counts = {name: sum(getattr(usage, name) for usage in usages) for name in _COUNTERS}
-    return msgspec.structs.replace(usages[0], **counts)
+    return Usage(**counts, source=usages[0].source)
 
 
 def open_gathering(
