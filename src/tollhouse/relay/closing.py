@@ -8,6 +8,7 @@ import msgspec
 
 from tollhouse.catalog.entries import Deployment, Price
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
+from tollhouse.ir.loss import Loss
 from tollhouse.ir.usage import Usage
 from tollhouse.money.pricing import charge_lines
 from tollhouse.money.settlement import Spending, postings
@@ -104,10 +105,12 @@ class Closing:
             asked_tier, tool_uses = _extras(admitted, opened.deployment if opened else progress.asked)
             service_tier = (opened.pipe.service_tier if opened else None) or asked_tier
             lines = charge_lines(admitted.resolved.model.price, usage, service_tier, tool_uses=tool_uses)
-        failed = _failed_usages(progress)
-        lines += _attempt_lines(failed, first=max(1, len(lines)))
-        used = (usage, *(each for each, _ in failed))
-        spending = Spending(lines, sum(each.total_tokens for each in used if each is not None))
+        tokens = 0 if usage is None else usage.total_tokens
+        if progress.paid:
+            failed = _failed_usages(progress)
+            lines += _attempt_lines(failed, first=max(1, len(lines)))
+            tokens += sum(each.total_tokens for each, _ in failed)
+        spending = Spending(lines, tokens)
         record = self._record(progress, status, fault, usage, spending.cost_nano_usd)
         progress.closed = True
         hold = admitted.hold if admitted else None
@@ -159,7 +162,7 @@ class Closing:
             first_byte_ms=None if first_s is None else round((first_s - call.started_s) * 1000),
             attempts=tuple(progress.trail),
             client_request_id=call.client_request_id,
-            losses=tuple(dict.fromkeys(loss.path[:200] for loss in opened.losses))[:100] if opened else (),
+            losses=_paths(opened.losses) if opened and opened.losses else (),
             routed=_routed(admitted.decision) if admitted and admitted.decision else None,
         )
 
@@ -171,6 +174,10 @@ class Closing:
         label = progress.admitted.resolved.label if progress.admitted else "none"
         self._metrics.call(record, label)
         self._log.call(record)
+
+
+def _paths(losses: list[Loss]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(loss.path[:200] for loss in losses))[:100]
 
 
 def _finish_reason(opened: Opened | None) -> str | None:
@@ -226,7 +233,7 @@ def _failed_usages(progress: Progress) -> list[tuple[Usage, Price]]:
     """What failed attempts have used by their providers' reports, as far as those can be true, and the price there:
     nothing is estimated."""
     admitted = progress.admitted
-    if admitted is None or not progress.paid:
+    if admitted is None:
         return []
     sent = _sent(admitted)
     reports = [(placed(paid.usage, paid.deployment.quirks), paid.price) for paid in progress.paid]
@@ -255,6 +262,8 @@ def _sent(admitted: Admitted) -> Sent:
 
 def _extras(admitted: Admitted, deployment: Deployment | None) -> tuple[str | None, dict[str, int]]:
     """The service tier, and the provider's own tools: Chat does not report their uses, so each counts once."""
+    if not admitted.scan.peek.paid:
+        return None, {}
     native = deployment is None or deployment.provider.format == admitted.format.name
     names = [name.partition(":") for _, name in paid_features(admitted.scan, native=native)]
     service_tier = next((name for kind, _, name in names if kind == "service_tier"), None)
