@@ -55,6 +55,7 @@ from tollhouse.relay.retention import Retention
 from tollhouse.relay.settling import Settling
 from tollhouse.relay.stages import Surroundings
 from tollhouse.relay.upkeep import Chore, MoneyUpkeep, Upkeep
+from tollhouse.relay.way_out import EVERY_FORMAT
 from tollhouse.routing.breaker import BreakerRules
 from tollhouse.routing.budget import BudgetRules
 from tollhouse.routing.health import Health, HealthRules
@@ -64,7 +65,7 @@ from tollhouse.stores.spool import FileSpool
 from tollhouse.stores.sqlite import SqliteStore
 from tollhouse.stores.store import Store
 from tollhouse.upstream.client import HttpUpstream
-from tollhouse.wire.registry import FORMATS
+from tollhouse.wire.registry import CALLER_FORMATS, OPERATIONS
 
 # After the drain limit the calls that still run are cut off; this long they may take to settle what they received.
 _SETTLE_S = 5.0
@@ -155,8 +156,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
             undo.push_async_callback(store.close)
             simulator = await start_simulator()
             undo.push_async_callback(simulator.stop)
-            formats = [form.name for form in FORMATS]
-            loaded = load_catalog(settings.catalog, environ, formats, simulator.url if settings.demo else None)
+            loaded = load_catalog(settings.catalog, environ, OPERATIONS, simulator.url if settings.demo else None)
             log = Log(
                 settings.log_level,
                 Redaction([*_secrets(loaded.catalog), *settings.secrets()]),
@@ -228,10 +228,9 @@ def _join(settings: Settings, store: Store, money: Money, offer: Offer, upstream
             await money.ledger.give_back(accounts)
 
     store.quotas.on_change(changed)
-    formats = {form.name: form for form in FORMATS}
-    admission = Admission(snapshot, formats, Budget(money.ledger, _now_ms, settings.admission), offer.chooser)
+    admission = Admission(snapshot, CALLER_FORMATS, Budget(money.ledger, _now_ms, settings.admission), offer.chooser)
     health = Health(_health_rules(settings), Alerts(money.metrics.providers, log))
-    around = Surroundings(formats=formats, health=health, clock_s=clock_s, chance=random.random)
+    around = Surroundings(health=health, clock_s=clock_s, chance=random.random)
     attempts = Attempts(
         upstream,
         _attempt_limits(settings),
@@ -251,7 +250,7 @@ def _join(settings: Settings, store: Store, money: Money, offer: Offer, upstream
         handle=relay.handle,
         catalog=snapshot,
         readiness=readiness,
-        count_tokens=Counting(admission, upstream, formats).count,
+        count_tokens=Counting(admission, upstream, EVERY_FORMAT.chat, around).count,
         generation=Generations(store).find,
         standing=standings.of,
         metrics=money.metrics.render,

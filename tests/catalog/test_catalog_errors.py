@@ -7,8 +7,9 @@ import pytest
 from support.bad_catalogues import GOLDEN, provider
 from tollhouse.catalog.load import load_catalog
 from tollhouse.catalog.problems import CatalogError, did_you_mean, nearest, render_problems
+from tollhouse.wire.registry import OPERATIONS
 
-FORMATS = ("openai_chat", "openai_responses", "anthropic_messages")
+FORMATS = OPERATIONS
 ENVIRON = {"BROKEN_KEY": "sekret\nsekret", "BAD_URL": "localhost:11434"}
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from tollhouse.catalog.load import DEFAULT_PATH, load_catalog, summarise_left_out
 from tollhouse.catalog.models import FEATURES
+from tollhouse.wire.registry import OPERATIONS
 
-FORMATS = ("openai_chat", "openai_responses", "anthropic_messages")
+FORMATS = OPERATIONS
 SIMULATOR = "http://127.0.0.1:9/v1"
 KEYS = (
     "OPENAI_API_KEY",
@@ -83,12 +84,16 @@ def test_the_figures_are_sane():
     for model in everything().catalog.models:
         rates = model.price.rates
         assert set(model.features) <= set(FEATURES)
-        assert "streaming" in model.features
+        assert ("streaming" in model.features) == ("chat" in model.operations)
         assert model.max_output_tokens <= (model.context_length or model.max_output_tokens)
         if model.price.is_free:
             assert model.slug.startswith(("ollama/", "vllm/", "llamacpp/"))
             continue
-        assert 0 < rates.prompt <= rates.completion <= 200_000_000, model.slug
+        assert 0 < rates.prompt <= 200_000_000, model.slug
+        if "chat" in model.operations:
+            assert rates.prompt <= rates.completion <= 200_000_000, model.slug
+        else:
+            assert rates.completion == 0, model.slug
         assert rates.cached_prompt is None or 0 < rates.cached_prompt < rates.prompt, model.slug
         assert rates.cache_write is None or rates.cache_write >= rates.prompt, model.slug
         assert rates.cache_write_1h is None or rates.cache_write_1h > rates.cache_write, model.slug

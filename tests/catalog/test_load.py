@@ -12,8 +12,9 @@ from tollhouse.catalog.load import load_catalog, summarise_left_out
 from tollhouse.catalog.prices import price_version
 from tollhouse.catalog.problems import CatalogError
 from tollhouse.wire.quirks import Quirks
+from tollhouse.wire.registry import OPERATIONS
 
-FORMATS = ("openai_chat", "openai_responses", "anthropic_messages")
+FORMATS = OPERATIONS
 SIMULATOR = "http://127.0.0.1:9/v1"
 
 FULL = """

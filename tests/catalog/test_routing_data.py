@@ -7,6 +7,7 @@ import pytest
 from tollhouse.catalog.entries import Catalog, Fallbacks
 from tollhouse.catalog.load import load_catalog
 from tollhouse.catalog.problems import CatalogError
+from tollhouse.wire.registry import OPERATIONS
 
 PROVIDERS = """
 providers:
@@ -21,14 +22,14 @@ models:
 def load(tmp_path: Path, more: str, **environ: str) -> Catalog:
     file = tmp_path / "c.yaml"
     file.write_text(PROVIDERS + more)
-    return load_catalog(file, environ, ("openai_chat",)).catalog
+    return load_catalog(file, environ, OPERATIONS).catalog
 
 
 def complaints(tmp_path: Path, more: str, providers: str = PROVIDERS) -> list[str]:
     file = tmp_path / "c.yaml"
     file.write_text(providers + more)
     with pytest.raises(CatalogError) as caught:
-        load_catalog(file, {"ONE": "1"}, ("openai_chat",))
+        load_catalog(file, {"ONE": "1"}, OPERATIONS)
     return [f"{problem.path}: {problem.message}" for problem in caught.value.problems]
 
 
@@ -40,7 +41,7 @@ def test_keys_are_those_whose_variables_are_set_each_once(tmp_path: Path) -> Non
     assert load(tmp_path, "", ONE="k", TWO="k").providers["p"].keys == ("k",)
     assert load(tmp_path, "").providers["q"].keys == (None,)
     file = tmp_path / "c.yaml"
-    assert "p" not in load_catalog(file, {}, ("openai_chat",)).catalog.providers
+    assert "p" not in load_catalog(file, {}, OPERATIONS).catalog.providers
 
 
 def test_strategy_stickiness_fallbacks_and_prices(tmp_path: Path) -> None:

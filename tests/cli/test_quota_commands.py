@@ -111,6 +111,31 @@ def test_models_are_allowed(shell: Shell, key: str) -> None:
     assert shell.json("keys", "list")[0]["allowed_models"] is None
 
 
+def test_providers_are_wished_for(shell: Shell, key: str) -> None:
+    assert "any provider" in shell.ok("keys", "providers", key)
+    given = ("--only", "openai", "--only", "azure", "--ignore", "x", "--order", "azure", "--sort", "price")
+    wishes = {
+        "order": ["azure"],
+        "only": ["openai", "azure"],
+        "ignore": ["x"],
+        "sort": "price",
+        "max_price": {"prompt": 2.5},
+    }
+    shown = shell.json("keys", "providers", key, *given, "--max-prompt-price", "2.5", "--note", "asked by Ada")
+    assert shown["providers"] == wishes
+    assert shell.json("keys", "providers", key)["providers"] == shell.json("keys", "list")[0]["providers"] == wishes
+    assert shell.json("audit", "--key", key, "--last", "1")[0]["note"] == "asked by Ada"
+    # What is given stands in place of all that was there.
+    assert shell.json("keys", "providers", key, "--only", "openai")["providers"] == {"only": ["openai"]}
+    assert '"only":["openai"]' in shell.ok("keys", "providers", key)
+    assert "--any" in shell.refused("keys", "providers", key, "--any", "--only", "openai", code=2)
+    for price in ("-1", "nan", "inf", "much"):
+        assert shell.run("keys", "providers", key, "--max-image-price", price)[0] == 2
+    assert "any provider" in shell.ok("keys", "providers", key, "--any")
+    assert shell.json("keys", "list")[0]["providers"] is None
+    assert "no key" in shell.refused("keys", "providers", "nobody", "--any")
+
+
 def test_plans(shell: Shell, key: str, data_dir: Path) -> None:
     assert "catalogue" in shell.ok("plans")
     give_plans(data_dir)

@@ -7,6 +7,7 @@ from support.hyperinfer_voices import COUNT, MESSAGES, RESPONSES
 from tollhouse.dialects.dialect import Dialect, Operation
 from tollhouse.wire.format import AnswerPolicy, Peek
 
+CALLS = {Operation.CHAT, Operation.EMBEDDINGS, Operation.COUNT_TOKENS}
 ASKED = Peek(model="gpt-4")
 
 
@@ -33,12 +34,15 @@ def test_the_routes_are_those_of_the_contracts() -> None:
             "count_tokens",
             False,
         ),
+        ("hyperinfer", "POST", "/api/v1/embeddings", "/api/v1/embeddings", "embeddings", False),
         ("hyperinfer", "GET", "/api/v1/models", "/api/v1/models", "models", True),
         ("hyperinfer", "GET", "/api/v1/generation", "/api/v1/generation", "generation", False),
         ("hyperinfer", "GET", "/healthz", "/healthz", "health", True),
         ("hyperinfer", "GET", "/readyz", "/readyz", "ready", True),
         ("voltagegpu", "POST", "/v1/chat/completions", "/v1/chat/completions", "chat", False),
         ("voltagegpu", "POST", "/api/voltage/v1/chat/completions", "/v1/chat/completions", "chat", False),
+        ("voltagegpu", "POST", "/v1/embeddings", "/v1/embeddings", "embeddings", False),
+        ("voltagegpu", "POST", "/api/voltage/v1/embeddings", "/v1/embeddings", "embeddings", False),
         ("voltagegpu", "GET", "/v1/models", "/v1/models", "models", False),
         ("voltagegpu", "GET", "/api/voltage/v1/models", "/v1/models", "models", False),
     }
@@ -47,7 +51,7 @@ def test_the_routes_are_those_of_the_contracts() -> None:
 def test_every_route_has_what_its_operation_needs_and_lies_below_a_root() -> None:
     for dialect in DIALECTS:
         for found in dialect.routes:
-            assert (found.voice is not None) == (found.operation in {Operation.CHAT, Operation.COUNT_TOKENS})
+            assert (found.voice is not None) == (found.operation in CALLS)
             assert (found.view is not None) == (found.operation is Operation.ACCOUNT)
             assert (found.probes is not None) == (found.operation in {Operation.HEALTH, Operation.READY})
             assert any(found.path == root or found.path.startswith(f"{root}/") for root in dialect.roots)

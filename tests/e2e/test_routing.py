@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from support.callers import DIALECTS, HPP, HYPERINFER, VOLTAGE, Face, Reply, ask, chat
 from support.gateway import RunningGateway
 from support.scripted_providers import Answer, Asked, ScriptedProviders, catalogue, failed, said
+from tollhouse.accounts.keys import digest
+from tollhouse.accounts.quotas import Change
 
 Start = Callable[..., RunningGateway]
 ON = {"breakers": True, "retry_percent": 20}
@@ -325,6 +328,100 @@ def test_a_wish_that_nobody_can_grant_is_named_or_refused(gateway: RunningGatewa
     assert (reply.status, reply.headers["x-tollhouse-loss"]) == (200, "provider.quantizations")
     reply = ask(gateway, "POST", HYPERINFER.chat, auth | {"X-Tollhouse-On-Loss": "reject"}, wish)
     assert (reply.status, reply.json()["error"]["param"]) == (400, "provider.quantizations")
+
+
+def wish(running: RunningGateway, key: str, **wishes: Any) -> None:
+    async def work() -> None:
+        row = await running.gateway.store.principal(digest(key))
+        assert row is not None
+        change = Change(at_ms=1, actor="test")
+        await running.gateway.store.quotas.prefer_providers(row.key_id, json.dumps(wishes), change)
+
+    running.do(work())
+
+
+def test_a_key_goes_to_its_own_providers_and_a_request_only_narrows_that(
+    gateway: RunningGateway, providers: ScriptedProviders
+) -> None:
+    key = gateway.key()
+    wish(gateway, key, order=["c"], only=["b", "c", "d"], ignore=["d"])
+    asked_for: list[tuple[dict[str, Any], list[str]]] = [
+        ({}, ["c:x 200 ok"]),
+        ({"order": ["b"]}, ["b:x 200 ok"]),
+        ({"only": ["a", "b"]}, ["b:x 200 ok"]),
+        ({"ignore": ["c"]}, ["b:x 200 ok"]),
+    ]
+    for face in DIALECTS:
+        for provider, expected in asked_for:
+            fields = {"provider": provider} if provider else {}
+            assert trail(chat(gateway, face, key, "m/four", **fields)) == expected
+    assert set(providers.counts()) == {"b", "c"}
+    providers.script = except_from("b", "c", answer=failed(500))
+    assert chat(gateway, HYPERINFER, key, "m/four").status == 502
+    assert set(providers.counts()) == {"b", "c"}, "a failure is no way out either"
+    for provider, param in (({"only": ["a"]}, "provider.only"), ({"only": ["d"]}, "provider")):
+        refused = chat(gateway, HYPERINFER, key, "m/four", provider=provider)
+        assert (refused.status, refused.json()["error"]["param"]) == (400, param)
+    refused = chat(gateway, HYPERINFER, key, "m/one")
+    assert refused.status == 400
+    assert "the key's own" in refused.json()["error"]["message"]
+    # What is taken away holds from the next call on.
+    wish(gateway, key)
+    providers.script = all_well
+    assert chat(gateway, HYPERINFER, key, "m/one").status == 200
+
+
+def test_a_keys_bound_on_the_price_holds_below_the_requests(
+    gateway: RunningGateway, providers: ScriptedProviders
+) -> None:
+    key = gateway.key()
+    wish(gateway, key, max_price={"prompt": 3}, ignore=["c"])
+    reply = chat(gateway, HYPERINFER, key, "m/priced", provider={"order": ["a"], "max_price": {"prompt": 100}})
+    assert trail(reply) == ["b:x 200 ok"]
+    reply = chat(gateway, HYPERINFER, key, "m/priced", provider={"max_price": {"prompt": 1}})
+    assert reply.status == 400
+
+
+COUNTERS = """
+providers:
+  - {id: a, format: anthropic_messages, base_url: 'URL/a/v1', api_keys: [k1, k2, k3]}
+  - {id: b, format: anthropic_messages, base_url: 'URL/b/v1', api_key: k4}
+models:
+  - slug: m/counted
+    strategy: ordered
+    pricing: {prompt: 1, completion: 1}
+    deployments: [{provider: a, model: x}, {provider: b, model: x}]
+"""
+
+
+def test_tokens_are_counted_with_a_key_that_works_where_the_callers_key_may_go(
+    providers: ScriptedProviders, start_gateway: Start
+) -> None:
+    text = COUNTERS.replace("URL", providers.url).replace("{", "{{").replace("}", "}}")
+    running = start_gateway(catalog=text, **ON)
+    key = running.key()
+    count = Answer(body=b'{"input_tokens": 77}')
+    providers.script = lambda asked: count if asked.key in ("k2", "k4") else failed(401)
+    body = {"model": "m/counted", "messages": [{"role": "user", "content": "x"}], "provider": {"allow_fallbacks": True}}
+
+    def counted(**fields: Any) -> int:
+        auth = HYPERINFER.auth(key)
+        reply = ask(running, "POST", "/api/v1/messages/count_tokens", auth, {**body, **fields})
+        assert reply.status == 200, reply.body
+        return reply.json()["input_tokens"]
+
+    assert [counted() for _ in range(12)] == [77] * 12
+    refused = Counter(one.key for one in providers.asked if one.key in ("k1", "k3"))
+    assert all(times == 1 for times in refused.values()), "a dead key is asked once, and then left alone"
+    assert not any("provider" in one.body for one in providers.asked)
+    providers.asked.clear()
+    wish(running, key, only=["b"])
+    assert counted() == 77
+    assert {one.provider for one in providers.asked} == {"b"}
+    # Where nobody may be asked, nobody is.
+    wish(running, key, only=["nobody"])
+    assert counted() > 0
+    assert len(providers.asked) == 1
 
 
 def test_a_deployment_has_a_price_of_its_own_and_the_cheapest_goes_first(

@@ -97,6 +97,7 @@ def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300,
         resolved=resolved,
         decision=None,
         output_limit=None,
+        calls=lambda _deployment: 1,
         scan=bare(peek=bare(paid=(), stream=True, output_limit=None, choices=1), size_bytes=len(body)),
         hold=Hold(request_id="r1", parts=(Part("credit:ws", "nano_usd", 1),), price_version="v1"),
     )
@@ -107,7 +108,7 @@ def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300,
         received_bytes=received_bytes,
         finish_reason=None,
     )
-    opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p", format="openai_chat"), quirks=quirks))
+    opened = bare(losses=[], pipe=pipe, deployment=bare(provider=bare(id="p"), format="openai_chat", quirks=quirks))
     return Progress(call=cast("Any", call), admitted=cast("Any", admitted), opened=cast("Any", opened), trail=[])
 
 

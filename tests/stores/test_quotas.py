@@ -1,5 +1,6 @@
 """Limits, plans, consumers and refunds, as every store keeps them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,27 @@ def test_a_key_may_use_the_models_of_its_list(stores: Stores) -> None:
             assert row.allowed_models == models
         with pytest.raises(FaultError, match="no such key"):
             await store.quotas.allow_models("key_9", None, change())
+
+    stores(work)
+
+
+def test_a_key_has_wishes_of_its_own_about_providers(stores: Stores) -> None:
+    async def work(store: Store) -> None:
+        _, key_id = await workspace_with_key(store)
+        for wishes in ('{"only":["a","b"],"max_price":{"prompt":1.5}}', '{"sort":"price"}', None):
+            await store.quotas.prefer_providers(key_id, wishes, change())
+            principal, row = await store.principal(DIGEST), await store.key(key_id)
+            assert principal is not None
+            assert row is not None
+            assert principal.providers == row.providers == wishes
+            assert [one.providers for one in await store.keys()] == [wishes]
+            audited = [(row.action, json.loads(row.detail)) for row in await store.quotas.audit([key_id])]
+            assert ("key.providers", {"providers": wishes}) in audited
+        disabled = await store.set_key_state(key_id, "disabled")
+        assert disabled is not None
+        assert disabled.providers is None
+        with pytest.raises(FaultError, match="no such key"):
+            await store.quotas.prefer_providers("key_9", None, change())
 
     stores(work)
 

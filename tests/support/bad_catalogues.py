@@ -49,7 +49,8 @@ GOLDEN = [
         [
             (
                 "3: providers[0] (acme).format: the format `grpc` is not known; it is one of "
-                "`anthropic_messages`, `openai_chat`, `openai_responses`"
+                "`anthropic_messages`, `openai_chat`, "
+                "`openai_embeddings`, `openai_responses`"
             )
         ],
     ),

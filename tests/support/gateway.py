@@ -27,7 +27,10 @@ T = TypeVar("T")
 CATALOG = """
 extends: default
 providers:
-  - {{id: simulator, format: openai_chat, base_url: '{simulator}/v1', api_key: upstream-secret-canary}}
+  - id: simulator
+    formats: [openai_chat, openai_embeddings]
+    base_url: '{simulator}/v1'
+    api_key: upstream-secret-canary
 """
 
 

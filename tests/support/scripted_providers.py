@@ -11,11 +11,12 @@ import msgspec
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One request: to which provider, with which key, and what it said."""
+    """One request: to which provider, with which key, what it said, and on which path."""
 
     provider: str
     key: str
     body: dict[str, Any]
+    path: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -58,9 +59,9 @@ class ScriptedProviders:
 
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])
-                key = self.headers.get("Authorization", "").removeprefix("Bearer ")
+                key = self.headers.get("x-api-key") or self.headers.get("Authorization", "").removeprefix("Bearer ")
                 provider = self.path.split("/")[1]
-                asked = Asked(provider, key, json.loads(self.rfile.read(length)))
+                asked = Asked(provider, key, json.loads(self.rfile.read(length)), self.path)
                 outer.asked.append(asked)
                 answer = outer.script(asked)
                 self.send_response(answer.status)

@@ -26,7 +26,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Who calls, as looked up from a key.
 
     `account_id` is the workspace's credit account in the ledger. `expires_at_ms` is Unix time in milliseconds, None
-    for a key that does not expire. `allowed_models` None means all. A call holds the credit and every limit.
+    for a key that does not expire. `allowed_models` None means all. `providers` is what the key says of the providers
+    that its calls may go to, as a JSON object. A call holds the credit and every limit.
     """
 
     workspace_id: str
@@ -36,6 +37,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     account_id: str
     expires_at_ms: int | None = None
     allowed_models: frozenset[str] | None = None
+    providers: str | None = None
     locked: bool = False
     invoicing: bool = False
     limits: tuple[Limit, ...] = ()

@@ -130,6 +130,10 @@ class QuotaStore(Protocol):
         """The models that a key may use, None for all."""
         ...
 
+    async def prefer_providers(self, key_id: str, wishes: str | None, change: Change) -> None:
+        """Which providers a key's calls may go to, as a JSON object that has been checked; None for any."""
+        ...
+
     async def set_plan(self, owner_id: str, plan: str | None, change: Change) -> LimitStanding | None:
         """Put a workspace or a key on a plan, or take it off. Raises FaultError (invalid_request) for a plan that does
         not exist. From one plan to another with the same period, what was used stays used."""

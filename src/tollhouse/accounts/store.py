@@ -20,7 +20,7 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     """A key as stored and shown: never the key itself. state: active, disabled or revoked. `allowed_models` None means
-    all."""
+    all, `providers` is a JSON object or None."""
 
     id: str
     workspace: str
@@ -31,6 +31,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_ms: int | None
     workspace_id: str
     allowed_models: tuple[str, ...] | None = None
+    providers: str | None = None
 
 
 class NewConsumer(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from tollhouse.tokens.encodings import BYTES
+from tollhouse.wire.format import ModelOperation
 from tollhouse.wire.quirks import Quirks
 
 _REST_OF_NAME = re.compile(r"[!-~]{1,1024}", re.ASCII)
@@ -34,11 +35,12 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """One account at one vendor. `format` names a wire format. `api_key` and `more_keys` are secrets: never
-    logged, never shown."""
+    """One account at one vendor. `format` names its wire format, `more_formats` those in which it serves other
+    operations. `api_key` and `more_keys` are secrets: never logged, never shown."""
 
     id: str
     format: str
+    more_formats: tuple[str, ...] = ()
     base_url: str
     api_key: str | None = None
     more_keys: tuple[str, ...] = ()
@@ -111,9 +113,10 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """A model at a provider. `order` 0 is tried before 1; `weight` shares the load within an order. `quirks` and
-    `timeouts` are the ones in force: the provider's, with the deployment's own in their place. `price` stands in place
-    of the model's where it has one of its own."""
+    """A model at a provider, for one operation. `order` 0 is tried before 1; `weight` shares the load within an order.
+    `quirks` and `timeouts` are the ones in force: the provider's, with the deployment's own in their place. `price`
+    stands in place of the model's where it has one of its own. `spoken` is the format in which the provider is asked,
+    None for its first."""
 
     provider: Provider
     upstream_model: str
@@ -122,11 +125,20 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     quirks: Quirks = Quirks()
     timeouts: Timeouts = Timeouts()
     price: Price | None = None
+    operation: ModelOperation = "chat"
+    spoken: str | None = None
 
     @property
     def name(self) -> str:
-        """`provider:upstream-model`, as trails and logs show it."""
-        return f"{self.provider.id}:{self.upstream_model}"
+        """`provider:upstream-model`, as trails and logs show it; with `@embeddings` or `@images` behind it, since those
+        may fail where chat does not."""
+        name = f"{self.provider.id}:{self.upstream_model}"
+        return name if self.operation == "chat" else f"{name}@{self.operation}"
+
+    @property
+    def format(self) -> str:
+        """The wire format in which the deployment is asked."""
+        return self.spoken or self.provider.format
 
 
 class Creator(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +182,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     deployments' `*` and is never listed. `demo` marks a model that the simulator answers in place of a provider that
     is not configured. `context_length` and `max_output_tokens` are in tokens, 0 where unknown. `tokenizer` names the
     encoding (`tokens/encodings.py`) in which prompts are counted where the provider does not. `strategy` orders its
-    deployments; `sticky` keeps a conversation where it was, among deployments that the strategy holds for equal."""
+    deployments; `sticky` keeps a conversation where it was, among deployments that the strategy holds for equal. A
+    deployment stands there once for each of the `operations`."""
 
     slug: str
     name: str
@@ -183,7 +196,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     context_length: int = 0
     max_output_tokens: int = 0
     features: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ("chat",)
+    operations: tuple[ModelOperation, ...] = ("chat",)
     datacenter_locations: tuple[str, ...] = ()
     benchmarks: tuple[Benchmark, ...] = ()
     hugging_face_id: str | None = None

@@ -1,7 +1,7 @@
 """Loads a catalogue: YAML in, one checked and immutable snapshot out, or every mistake at once."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ from tollhouse.catalog.models import DeploymentDraft, ModelDraft, read_creator, 
 from tollhouse.catalog.plans import read_plan
 from tollhouse.catalog.problems import CatalogError, Problem, did_you_mean
 from tollhouse.catalog.providers import ProviderDraft, Surroundings, read_provider, read_quirks, read_timeouts
+from tollhouse.wire.format import ModelOperation
 
 DEFAULT_PATH = Path(__file__).with_name("data") / "providers.yaml"
 DEFAULT_NAME = "default/providers.yaml"
@@ -35,12 +36,16 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_catalog(
-    path: Path | None, environ: Mapping[str, str], formats: Collection[str], simulator_url: str | None = None
+    path: Path | None,
+    environ: Mapping[str, str],
+    formats: Mapping[str, ModelOperation],
+    simulator_url: str | None = None,
 ) -> Loaded:
     """The catalogue in the file at `path`, the default one for None.
 
-    `formats` are the wire formats that a provider may name. `simulator_url` is the base URL for providers that say
-    `base_url: simulator`; None leaves them out. Raises CatalogError with all that is wrong. Reads, never logs.
+    `formats` are the wire formats that a provider may name, and what a model is asked for in each. `simulator_url` is
+    the base URL for providers that say `base_url: simulator`; None leaves them out. Raises CatalogError with all that
+    is wrong. Reads, never logs.
     """
     around = Surroundings(environ=environ, formats=formats, simulator_url=simulator_url)
     drafts = _Drafts(around)
@@ -191,34 +196,51 @@ class _Drafts:
         demo: list[Deployment] = []
         missing: LeftOut | None = None
         for entry in draft.deployments:
-            deployment = self._link_deployment(entry)
-            if deployment is None:
+            served = self._link_deployment(entry, draft.model.operations)
+            if entry.provider not in self._providers:
                 continue
             why = self._why_not(entry.provider)
+            if why is None and not served:
+                why = f"speaks no format for {' or '.join(draft.model.operations)}"
             if why is None:
-                (demo if entry.demo else real).append(deployment)
+                (demo if entry.demo else real).extend(served)
             elif missing is None and not entry.demo:
                 missing = LeftOut(model=draft.model.slug, provider=entry.provider, why=why)
         chosen = real or demo
         if not chosen:
             return None, missing
         in_order = tuple(sorted(chosen, key=lambda deployment: deployment.order))
-        return msgspec.structs.replace(draft.model, deployments=in_order, demo=not real), None
+        served = {deployment.operation for deployment in in_order}
+        operations = tuple(one for one in draft.model.operations if one in served)
+        return msgspec.structs.replace(draft.model, deployments=in_order, operations=operations, demo=not real), None
 
-    def _link_deployment(self, entry: DeploymentDraft) -> Deployment | None:
-        provider = self._providers.get(entry.provider)
-        if provider is None:
+    def _link_deployment(self, entry: DeploymentDraft, operations: Iterable[ModelOperation]) -> list[Deployment]:
+        """The deployment once for each of the operations that its provider speaks a format for."""
+        draft = self._providers.get(entry.provider)
+        if draft is None:
             hint = did_you_mean(entry.provider, self._providers)
             entry.fields.report(f"the provider `{entry.provider}` is not among `providers`{hint}", "provider")
-            return None
-        deployment = Deployment(
-            provider=provider.provider,
-            upstream_model=entry.upstream_model,
-            order=entry.order,
-            weight=entry.weight,
-            quirks=read_quirks(entry.fields, provider.provider.quirks),
-            timeouts=read_timeouts(entry.fields, provider.provider.timeouts),
-            price=entry.price,
-        )
+            return []
+        provider = draft.provider
+        quirks = read_quirks(entry.fields, provider.quirks)
+        timeouts = read_timeouts(entry.fields, provider.timeouts)
         entry.fields.done()
-        return deployment
+        spoken = {self._around.formats.get(name): name for name in (provider.format, *provider.more_formats)}
+        found: list[Deployment] = []
+        for operation in operations:
+            if operation not in spoken:
+                continue
+            found.append(
+                Deployment(
+                    provider=provider,
+                    upstream_model=entry.upstream_model,
+                    order=entry.order,
+                    weight=entry.weight,
+                    quirks=quirks,
+                    timeouts=timeouts,
+                    price=entry.price,
+                    operation=operation,
+                    spoken=None if spoken[operation] == provider.format else spoken[operation],
+                )
+            )
+        return found

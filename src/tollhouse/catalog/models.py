@@ -11,6 +11,7 @@ from tollhouse.catalog.fields import Fields
 from tollhouse.catalog.prices import read_price
 from tollhouse.catalog.problems import did_you_mean
 from tollhouse.tokens.encodings import BYTES, NAMES
+from tollhouse.wire.format import ModelOperation
 
 FEATURES = ("tools", "vision", "json_mode", "reasoning", "streaming", "prompt_caching")
 
@@ -61,12 +62,13 @@ def read_model(fields: Fields, creators: dict[str, Creator]) -> ModelDraft:
     slug = fields.text("slug", required=True, pattern=_SLUG, hint="a name such as openai/gpt-5 or local/*")
     if slug.startswith(_RESERVED):
         fields.report(f"names that begin with {_RESERVED} belong to the gateway", "slug")
+    operations = _read_operations(fields)
     model = Model(
         slug=slug,
         name=fields.text("name") or slug,
         creator=_read_creator_of(fields, slug, creators),
         deployments=(),
-        price=read_price(fields),
+        price=read_price(fields, operations),
         aliases=_read_aliases(fields, slug),
         description=fields.text("description"),
         release_date=_read_date(fields),
@@ -77,6 +79,7 @@ def read_model(fields: Fields, creators: dict[str, Creator]) -> ModelDraft:
         benchmarks=_read_benchmarks(fields),
         hugging_face_id=fields.text("hugging_face_id") or None,
         tokenizer=fields.choice("tokenizer", sorted(NAMES), BYTES),
+        operations=operations,
         unpriced_allowed=fields.choice("unpriced", ("refuse", "allow"), "refuse") == "allow",
         strategy=cast("Strategy", fields.choice("strategy", get_args(Strategy), "weighted")),
         sticky=fields.flag("sticky", default=True),
@@ -91,6 +94,13 @@ def read_model(fields: Fields, creators: dict[str, Creator]) -> ModelDraft:
     return ModelDraft(model=model, deployments=deployments, fields=fields)
 
 
+def _read_operations(fields: Fields) -> tuple[ModelOperation, ...]:
+    """`operations`: what the model can be asked for, chat where nothing is said."""
+    known: tuple[ModelOperation, ...] = get_args(ModelOperation)
+    named = fields.texts("operations", known)
+    return tuple(one for one in known if one in named) or ("chat",)
+
+
 def _read_deployment(fields: Fields, model: Model) -> DeploymentDraft:
     upstream = fields.text("model", required=True, pattern=_UPSTREAM, hint="the provider's own name for the model")
     if model.is_wildcard and upstream and upstream.count("*") != 1:
@@ -103,7 +113,7 @@ def _read_deployment(fields: Fields, model: Model) -> DeploymentDraft:
         order=fields.integer("order", minimum=0),
         weight=fields.integer("weight", default=1),
         demo=fields.flag("demo", default=False),
-        price=read_price(fields) if fields.has("pricing") or fields.has("free") else None,
+        price=read_price(fields, model.operations) if fields.has("pricing") or fields.has("free") else None,
         fields=fields,
     )
 

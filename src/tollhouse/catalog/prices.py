@@ -1,11 +1,13 @@
 """Reads `pricing`: decimal USD per 1M tokens to integer pico-USD per token, with a version that names the result."""
 
 import hashlib
+from collections.abc import Sequence
 
 import msgspec
 
 from tollhouse.catalog.entries import Price, Rates, ServiceTier, Tier
 from tollhouse.catalog.fields import PICO_USD_PER_TOKEN_PLACES, PICO_USD_PER_USD_PLACES, Fields
+from tollhouse.wire.format import ModelOperation
 
 _OPTIONAL_RATES = (
     "cached_prompt",
@@ -18,8 +20,9 @@ _OPTIONAL_RATES = (
 )
 
 
-def read_price(model: Fields) -> Price:
-    """The price of a model: from `pricing`, or nothing where it says `free: true`; a problem when it says neither."""
+def read_price(model: Fields, operations: Sequence[ModelOperation]) -> Price:
+    """The price of a model for these operations: from `pricing`, or nothing where it says `free: true`; a problem when
+    it says neither."""
     is_free = model.flag("free", default=False)
     pricing = model.mapping("pricing")
     if pricing is None:
@@ -29,7 +32,7 @@ def read_price(model: Fields) -> Price:
     if is_free:
         model.report("is `free: true` and has `pricing`; remove one of them", "free")
     problems_before = len(pricing.problems)
-    price = _read_pricing(pricing)
+    price = _read_pricing(pricing, _required(operations))
     if price.is_free and len(pricing.problems) == problems_before:
         pricing.report("every price is 0; say `free: true` in its place")
     return _versioned(price)
@@ -45,11 +48,16 @@ def _versioned(price: Price) -> Price:
     return msgspec.structs.replace(price, version=price_version(price))
 
 
-def _read_pricing(pricing: Fields) -> Price:
+def _required(operations: Sequence[ModelOperation]) -> tuple[str, ...]:
+    """The rates that must stand there: nothing but vectors comes out of a model for embeddings."""
+    return ("prompt", "completion") if "chat" in operations else ("prompt",) if "embeddings" in operations else ()
+
+
+def _read_pricing(pricing: Fields, required: Sequence[str]) -> Price:
     price = Price(
-        rates=_read_rates(pricing),
-        tiers=_read_tiers(pricing),
-        service_tiers=_read_service_tiers(pricing),
+        rates=_read_rates(pricing, required),
+        tiers=_read_tiers(pricing, required),
+        service_tiers=_read_service_tiers(pricing, required),
         per_image_pico_usd=pricing.usd("per_image", PICO_USD_PER_USD_PLACES),
         tool_fees=_read_tool_fees(pricing),
     )
@@ -57,8 +65,8 @@ def _read_pricing(pricing: Fields) -> Price:
     return price
 
 
-def _read_rates(fields: Fields) -> Rates:
-    for key in ("prompt", "completion"):
+def _read_rates(fields: Fields, required: Sequence[str]) -> Rates:
+    for key in required:
         if not fields.has(key):
             fields.report(f"needs `{key}` (USD per 1M tokens)")
     optional = {key: fields.usd(key, PICO_USD_PER_TOKEN_PLACES) for key in _OPTIONAL_RATES}
@@ -69,7 +77,7 @@ def _read_rates(fields: Fields) -> Rates:
     )
 
 
-def _read_tiers(fields: Fields) -> tuple[Tier, ...]:
+def _read_tiers(fields: Fields, required: Sequence[str]) -> tuple[Tier, ...]:
     tiers: list[Tier] = []
     for entry in fields.mappings("tiers"):
         if not entry.has("above_prompt_tokens"):
@@ -77,12 +85,12 @@ def _read_tiers(fields: Fields) -> tuple[Tier, ...]:
         above = entry.integer("above_prompt_tokens")
         if tiers and above <= tiers[-1].above_prompt_tokens:
             entry.report("tiers go up: this one has to begin above the one before it", "above_prompt_tokens")
-        tiers.append(Tier(above_prompt_tokens=above, rates=_read_rates(entry)))
+        tiers.append(Tier(above_prompt_tokens=above, rates=_read_rates(entry, required)))
         entry.done()
     return tuple(tiers)
 
 
-def _read_service_tiers(fields: Fields) -> tuple[ServiceTier, ...]:
+def _read_service_tiers(fields: Fields, required: Sequence[str]) -> tuple[ServiceTier, ...]:
     group = fields.mapping("service_tiers")
     if group is None:
         return ()
@@ -90,7 +98,7 @@ def _read_service_tiers(fields: Fields) -> tuple[ServiceTier, ...]:
     for name in group.keys:
         entry = group.mapping(name)
         if entry is not None:
-            found.append(ServiceTier(name=name, rates=_read_rates(entry), tiers=_read_tiers(entry)))
+            found.append(ServiceTier(name=name, rates=_read_rates(entry, required), tiers=_read_tiers(entry, required)))
             entry.done()
     return tuple(found)
 

@@ -1,7 +1,7 @@
 """Reads `providers`: where each one stands, which key it takes, and whether it can be used as things are."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
@@ -10,6 +10,7 @@ import msgspec
 from tollhouse.catalog.entries import OnDisconnect, Provider, Timeouts
 from tollhouse.catalog.fields import Fields, url_problem
 from tollhouse.catalog.problems import did_you_mean
+from tollhouse.wire.format import ModelOperation
 from tollhouse.wire.quirks import Quirks
 
 SIMULATOR = "simulator"
@@ -31,10 +32,10 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a catalogue depends on outside its file."""
+    """What a catalogue depends on outside its file. `formats` says what a model is asked for in each."""
 
     environ: Mapping[str, str]
-    formats: Collection[str]
+    formats: Mapping[str, ModelOperation]
     simulator_url: str | None
 
 
@@ -61,7 +62,7 @@ def read_provider(fields: Fields, around: Surroundings) -> ProviderDraft:
     provider_id = fields.text(
         "id", required=True, pattern=_ID, hint="an id of lower-case letters, digits, dots, dashes and underscores"
     )
-    format_name = _read_format(fields, around)
+    format_name, more_formats = _read_formats(fields, around)
     enabled = fields.flag("enabled", default=True)
     base_url, from_environment = _read_base_url(fields, around)
     key, more_keys = _read_keys(fields, around)
@@ -69,6 +70,7 @@ def read_provider(fields: Fields, around: Surroundings) -> ProviderDraft:
     provider = Provider(
         id=provider_id,
         format=format_name,
+        more_formats=more_formats,
         base_url=base_url,
         api_key=key.value,
         more_keys=more_keys,
@@ -137,10 +139,26 @@ def _read_on_disconnect(fields: Fields) -> OnDisconnect:
     return "cancel"
 
 
-def _read_format(fields: Fields, around: Surroundings) -> str:
-    name = fields.text("format", required=True)
+def _read_formats(fields: Fields, around: Surroundings) -> tuple[str, tuple[str, ...]]:
+    """`format`, and the others of `formats`: each for another operation."""
+    if not fields.has("formats"):
+        return _known_format(fields, "format", fields.text("format", required=True), around), ()
+    if fields.has("format"):
+        fields.report("has `format` and `formats`; put all formats into `formats`", "format")
+    names = [_known_format(fields, "formats", name, around) for name in fields.texts("formats")]
+    if not names:
+        fields.report("has to name at least one format", "formats")
+        return "", ()
+    used: dict[ModelOperation, str] = {}
+    for name in names:
+        if (operation := around.formats.get(name)) is not None and used.setdefault(operation, name) != name:
+            fields.report(f"`{used[operation]}` and `{name}` are both for {operation}; name one of them", "formats")
+    return names[0], tuple(names[1:])
+
+
+def _known_format(fields: Fields, key: str, name: str, around: Surroundings) -> str:
     if name and name not in around.formats:
-        fields.report(f"the format `{name}` is not known{did_you_mean(name, around.formats)}", "format")
+        fields.report(f"the format `{name}` is not known{did_you_mean(name, around.formats)}", key)
     return name
 
 

@@ -14,7 +14,7 @@ from tollhouse.relay.rules_in_force import configured_rules
 from tollhouse.routing.gaps import gaps
 from tollhouse.routing.rules import BrokenRules
 from tollhouse.settings import Settings, SettingsError
-from tollhouse.wire.registry import FORMATS
+from tollhouse.wire.registry import OPERATIONS
 
 _SIMULATOR_URL = "http://simulator.invalid"
 _PICO_PLACES = 6  # pico-USD per token are micro-USD per million tokens
@@ -35,7 +35,7 @@ def add_catalogue(commands: Commands) -> None:
 def load_for(settings: Settings) -> Loaded:
     """The catalogue as `serve` would load it. Raises CatalogError."""
     simulator_url = _SIMULATOR_URL if settings.demo else None
-    return load_catalog(settings.catalog, os.environ, [form.name for form in FORMATS], simulator_url)
+    return load_catalog(settings.catalog, os.environ, OPERATIONS, simulator_url)
 
 
 def print_catalog_error(error: CatalogError) -> None:

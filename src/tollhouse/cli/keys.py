@@ -4,6 +4,8 @@ import argparse
 import secrets
 import shlex
 
+import msgspec
+
 from tollhouse.accounts import keys
 from tollhouse.accounts.store import KeyRow, NewConsumer, NewKey, Workspace
 from tollhouse.cli.books import (
@@ -17,6 +19,7 @@ from tollhouse.cli.books import (
 from tollhouse.cli.changes import add_note_option, change_of
 from tollhouse.cli.commands import Commands, usage_error_of, usd
 from tollhouse.cli.key_limits import add_key_limits, add_limit_options, limit_wishes
+from tollhouse.cli.key_providers import add_key_providers
 from tollhouse.cli.moments import parse_moment
 from tollhouse.cli.output import moment, money, print_error, print_json, print_table, print_text
 from tollhouse.ir.fault import FaultError, FaultKind
@@ -50,6 +53,7 @@ def add_keys(commands: Commands) -> None:
     add_note_option(create)
     create.set_defaults(run=_create)
     add_key_limits(group)
+    add_key_providers(group)
     listing = group.add_parser("list", help="all keys, without the keys themselves")
     listing.add_argument("--workspace", metavar="W", help="only those of one workspace")
     listing.set_defaults(run=_list)
@@ -171,7 +175,7 @@ def _set_state(args: argparse.Namespace) -> int:
     return 0
 
 
-def _as_json(row: KeyRow) -> dict[str, str | list[str] | None]:
+def _as_json(row: KeyRow) -> dict[str, object]:
     return {
         "id": row.id,
         "hint": row.hint,
@@ -181,4 +185,5 @@ def _as_json(row: KeyRow) -> dict[str, str | list[str] | None]:
         "created_at": moment(row.created_at_ms),
         "expires_at": moment(row.expires_at_ms),
         "allowed_models": None if row.allowed_models is None else list(row.allowed_models),
+        "providers": None if row.providers is None else msgspec.json.decode(row.providers),
     }

@@ -60,7 +60,7 @@ async def _demo_key(settings: Settings) -> str | None:
 
 def _example_model(catalog: Catalog) -> str | None:
     """A model for the example calls: one of the simulator's where there is one, since it costs nobody money."""
-    chat = [model for model in catalog.listed if "chat" in model.kinds]
+    chat = [model for model in catalog.listed if "chat" in model.operations]
     chosen = next((model for model in chat if model.demo), chat[0] if chat else None)
     return None if chosen is None else chosen.slug
 

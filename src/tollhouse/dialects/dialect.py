@@ -16,6 +16,7 @@ class Operation(enum.Enum):
     """What a route does."""
 
     CHAT = "chat"
+    EMBEDDINGS = "embeddings"
     COUNT_TOKENS = "count_tokens"
     GENERATION = "generation"
     MODELS = "models"

@@ -22,6 +22,7 @@ class StrictVoice:
         self.dialect = voice.dialect
         self.format_name = voice.format_name
         self.auto_model = voice.auto_model
+        self.splits_choices = voice.splits_choices
 
     def validate(self, body: bytes) -> None:
         """Check a request body against the contract. Raises FaultError (invalid_request)."""

@@ -106,7 +106,7 @@ class DoorApp:
                 await exchange.reply(Worded(status=200, body=b"" if route.probes is None else route.probes.alive()))
             case Operation.READY:
                 await exchange.reply(await self._ready(route))
-            case Operation.CHAT | Operation.COUNT_TOKENS:
+            case Operation.CHAT | Operation.EMBEDDINGS | Operation.COUNT_TOKENS:
                 raise TypeError(f"the route {route.path} makes calls but has no voice")
             case _:
                 assert_never(route.operation)

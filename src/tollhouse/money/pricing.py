@@ -21,14 +21,15 @@ def charge_lines(
     *,
     images: int = 0,
     tool_uses: Mapping[str, int] | None = None,
+    calls: int = 1,
 ) -> tuple[ChargeLine, ...]:
     """What a call costs: line 0 for the model's tokens, always there, then generated images and the provider's own
-    tools by name, as far as they were used and have a price.
+    tools by name, as far as they were used and have a price. `usage` is the sum of so many `calls` of one prompt.
 
     A `service_tier` without a price of its own is charged at the standard rates. Each line is the exact sum in
     pico-USD, rounded up to a nano-USD once.
     """
-    amounts = [("model", _tokens_pico_usd(_rates_for(price, usage.prompt_tokens, service_tier), usage))]
+    amounts = [("model", _tokens_pico_usd(_rates_for(price, usage.prompt_tokens // calls, service_tier), usage))]
     if images > 0 and price.per_image_pico_usd is not None:
         amounts.append(("image", images * price.per_image_pico_usd))
     if tool_uses:
@@ -47,10 +48,12 @@ def upper_bound(
     output_limit: int,
     choices: int = 1,
     paid: Iterable[tuple[str, str]] = (),
+    calls: int = 1,
 ) -> int:
     """The most, in nano-USD, that a call can cost whose prompt has at most `prompt_bytes` tokens (a byte-level
     tokenizer makes no more tokens than there are UTF-8 bytes) and whose `choices` answers have at most
-    `output_limit` tokens each. Of `paid` features (see Peek) it takes the service tier, and each tool once.
+    `output_limit` tokens each; the prompt is sent in so many `calls`. Of `paid` features (see Peek) it takes the
+    service tier, and each tool once.
     """
     named = [name for _, name in paid]
     service_tier: str | None = None
@@ -64,7 +67,7 @@ def upper_bound(
     sheets = [_sheet(rates) for rates in _possible_rates(price, prompt_bytes, service_tier)]
     prompt_pico = max([sheet.most_prompt for sheet in sheets])
     output_pico = max([sheet.most_output for sheet in sheets])
-    tokens_pico = max(0, prompt_bytes) * prompt_pico + max(0, choices) * max(0, output_limit) * output_pico
+    tokens_pico = calls * max(0, prompt_bytes) * prompt_pico + max(0, choices) * max(0, output_limit) * output_pico
     images_nano = _to_nano(max(0, choices) * price.per_image_pico_usd) if price.per_image_pico_usd else 0
     return _to_nano(tokens_pico) + images_nano + tools_nano
 

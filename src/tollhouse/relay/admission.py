@@ -8,7 +8,7 @@ import msgspec
 from tollhouse.accounts import keys
 from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import AccountStore
-from tollhouse.catalog.entries import Catalog, Resolved
+from tollhouse.catalog.entries import Catalog, Deployment, Resolved
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.request import ChatRequest
 from tollhouse.money.lease import Hold
@@ -16,9 +16,11 @@ from tollhouse.relay.budget import Budget
 from tollhouse.relay.call import Call
 from tollhouse.relay.candidates import Candidates, Wanted, find_candidates
 from tollhouse.relay.choosing import Chooser
-from tollhouse.routing.asked import take_asked
+from tollhouse.routing.asked import Asked, take_asked
 from tollhouse.routing.auto import Decision
-from tollhouse.wire.format import Scan, WireFormat
+from tollhouse.routing.key_wishes import within_key
+from tollhouse.wire.format import Scan
+from tollhouse.wire.registry import CallerFormat
 
 _CACHED_KEYS = 10_000
 _CACHED_S = 1.0
@@ -101,7 +103,7 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
 
     call: Call
     principal: Principal
-    format: WireFormat
+    format: CallerFormat
     scan: Scan
     resolved: Resolved
     candidates: Candidates
@@ -118,6 +120,12 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
         """The limit on the answer's tokens that is sent, None without one."""
         return self.injected_limit or self.scan.peek.output_limit
 
+    def calls(self, deployment: Deployment) -> int:
+        """How many calls the request becomes at the deployment: one for each choice where its format has one answer
+        per call."""
+        translated = deployment.format != self.format.name
+        return self.scan.peek.choices if translated and self.call.voice.splits_choices else 1
+
 
 class Admission:
     """Checks a call whose key is good, in the order of the published contracts."""
@@ -125,7 +133,7 @@ class Admission:
     def __init__(
         self,
         catalog: Callable[[], Catalog],
-        formats: Mapping[str, WireFormat],
+        formats: Mapping[str, CallerFormat],
         budget: Budget,
         chooser: Chooser,
     ) -> None:
@@ -137,11 +145,10 @@ class Admission:
     async def admit(self, call: Call, principal: Principal) -> Admitted:
         """Raises FaultError: invalid_request, unknown_model, smart_routing, model_not_allowed, insufficient_balance,
         key_limit, books_unavailable."""
-        call.voice.validate(call.body)
         wire_format = self._formats[call.voice.format_name]
-        scan, asked = take_asked(wire_format.scan(call.body), self._catalog())
+        scan, asked = self.read(call, principal, wire_format)
         name, chosen = scan.peek.model, None
-        if name == call.voice.auto_model:
+        if name == call.voice.auto_model and wire_format.operation == "chat":
             chosen = await self._chooser.choose(wire_format, scan)
             name = chosen.decision.model
 
@@ -150,7 +157,8 @@ class Admission:
             return resolved if chosen is None else chosen.narrowed(resolved)
 
         resolved = find(name, "model")
-        candidates = find_candidates(resolved, asked, Wanted(scan, wire_format.name, find))
+        wanted = Wanted(scan, wire_format.name, wire_format.operation, find, call.voice.splits_choices)
+        candidates = find_candidates(resolved, asked, wanted)
         terms = await self._budget.hold(call.request_id, principal, candidates, candidates.priced(scan), call.body)
         return Admitted(
             call=call,
@@ -164,6 +172,15 @@ class Admission:
             request=chosen.request if chosen else None,
             injected_limit=terms.injected_limit,
         )
+
+    def read(self, call: Call, principal: Principal, wire_format: CallerFormat) -> tuple[Scan, Asked]:
+        """The request, without what it says of its own routing, and that within what the key allows.
+        Raises FaultError (invalid_request)."""
+        call.voice.validate(call.body)
+        scan, asked = take_asked(wire_format.scan(call.body), self._catalog())
+        if principal.providers is not None:
+            asked = within_key(asked, principal.providers)
+        return scan, asked
 
     def resolve(self, name: str, principal: Principal, param: str = "model") -> Resolved:
         """The model of this name, if the key may use it; `param` is the field that named it. Raises FaultError

@@ -13,18 +13,18 @@ from tollhouse.ir.loss import Loss
 from tollhouse.ir.usage import Usage
 from tollhouse.observe.record import Attempt
 from tollhouse.relay.admission import Admitted
-from tollhouse.relay.outgoing import OnLoss
+from tollhouse.relay.fan_out import ask_all
 from tollhouse.relay.stages import Asking, Stages, Surroundings
+from tollhouse.relay.way_out import OnLoss
 from tollhouse.routing.budget import BudgetRules, RetryBudget
 from tollhouse.routing.health import Choice
 from tollhouse.routing.plan import Plan, PlanLimits, PlannedAttempt
-from tollhouse.tokens.bounds import likely_prompt_tokens
 from tollhouse.upstream.auth import authorization
 from tollhouse.upstream.client import Upstream, UpstreamAnswer, UpstreamRequest
-from tollhouse.wire.format import AnswerPolicy, WireFormat
-from tollhouse.wire.pipe import Pipe, open_pipe
+from tollhouse.wire.format import AnswerPolicy, UpstreamFormat
+from tollhouse.wire.gathering import Gathering
+from tollhouse.wire.pipe import Pipe
 from tollhouse.wire.provider_faults import retry_after
-from tollhouse.wire.translation import Made, open_translation
 
 _ON_LOSS_HEADER = "x-tollhouse-on-loss"
 _ERROR_BODY_BYTES = 64 * 1024
@@ -49,11 +49,12 @@ class Opened(msgspec.Struct, kw_only=True):
 
 
 class Paid(msgspec.Struct, frozen=True):
-    """What a provider says that a failed attempt has used, and what callers pay there."""
+    """What a provider says that a failed attempt has used, in so many calls, and what callers pay there."""
 
     deployment: Deployment
     usage: Usage
     price: Price
+    calls: int = 1
 
 
 class AttemptLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,18 +205,25 @@ class Attempts:
         deployment = choice.deployment
         source = asking.outgoing.format_of(deployment)
         admitted = asking.answered_by(deployment)
-        answer = await self._upstream.send(request)
         seen = _Seen()
+        answer: UpstreamAnswer | None = None
+        pipe: Pipe | None = None
+
+        async def ask() -> UpstreamAnswer:
+            return await self._ask(source, request, seen)
+
         try:
-            await self._refuse_failure(source, answer, seen, stream=request.stream)
-            pipe, losses = _open(asking, deployment)
+            answer = await ask_all(admitted.calls(deployment), ask)
+            losses = [*admitted.candidates.asked.losses, *asking.outgoing.losses(deployment)]
+            pipe = asking.outgoing.pipe(deployment, asking.policy, losses)
             first, ended = await self._beginning(answer, pipe, seen, stream=request.stream)
         except BaseException as error:
-            answer.close()
+            if answer is not None:
+                answer.close()
             if isinstance(error, FaultError):
-                usage = source.failed_usage(seen.body())
+                usage, calls = _used_in_vain(source, pipe, seen)
                 if usage is not None and usage.total_tokens:
-                    paid.append(Paid(deployment, usage, admitted.resolved.model.price))
+                    paid.append(Paid(deployment, usage, admitted.resolved.model.price, calls))
             raise
         return Opened(
             admitted=admitted,
@@ -227,6 +235,16 @@ class Attempts:
             losses=losses,
             broke_off=lambda: self._health.broke_off(choice, self._clock_s()),
         )
+
+    async def _ask(self, source: UpstreamFormat, request: UpstreamRequest, seen: _Seen) -> UpstreamAnswer:
+        """One call; raises FaultError when its answer is a failure."""
+        answer = await self._upstream.send(request)
+        try:
+            await self._refuse_failure(source, answer, seen, stream=request.stream)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
 
     async def _beginning(self, answer: UpstreamAnswer, pipe: Pipe, seen: _Seen, *, stream: bool) -> tuple[bytes, bool]:
         """The first bytes for the caller, and whether they are all. The pipe keeps the frames before the first content
@@ -246,7 +264,9 @@ class Attempts:
                 until_s = self._clock_s() + self._limits.hold_back_s
         return first, ended
 
-    async def _refuse_failure(self, source: WireFormat, answer: UpstreamAnswer, seen: _Seen, *, stream: bool) -> None:
+    async def _refuse_failure(
+        self, source: UpstreamFormat, answer: UpstreamAnswer, seen: _Seen, *, stream: bool
+    ) -> None:
         """A 200 that is a web page, or one JSON body where a stream was asked for, is a failure in disguise."""
         status = answer.status
         content_type = next((value for name, value in answer.headers if name == "content-type"), "")
@@ -283,24 +303,11 @@ class Attempts:
         )
 
 
-def _open(asking: Asking, deployment: Deployment) -> tuple[Pipe, list[Loss]]:
-    """The pipe for the deployment's answer, and the list to which it adds what it cannot carry over."""
-    admitted, outgoing, policy = asking.admitted, asking.outgoing, asking.policy
-    losses = [*admitted.candidates.asked.losses, *outgoing.losses(deployment)]
-    if not outgoing.is_translated(deployment):
-        return open_pipe(admitted.format, policy, admitted.scan.peek), losses
-    call = admitted.call
-    made = Made(
-        id=policy.answer_id or call.request_id,
-        created=call.started_at_ms // 1000,
-        creator=admitted.resolved.model.creator.slug,
-        custom_tools=outgoing.custom_tools(deployment),
-        losses=losses,
-        grouped=outgoing.grouped_tools(),
-        input_tokens=likely_prompt_tokens(call.body) if admitted.scan.peek.stream else 0,
-    )
-    source = outgoing.format_of(deployment)
-    return open_translation(source, admitted.format, policy, admitted.scan.peek, made), losses
+def _used_in_vain(source: UpstreamFormat, pipe: Pipe | None, seen: _Seen) -> tuple[Usage | None, int]:
+    """What a failed attempt has used all the same, and in how many calls: of several those that were answered."""
+    if isinstance(pipe, Gathering):
+        return pipe.complete_usage, max(1, pipe.complete_calls)
+    return source.failed_usage(seen.body()), 1
 
 
 async def _read_at_most(answer: UpstreamAnswer, cap_bytes: int) -> bytes:

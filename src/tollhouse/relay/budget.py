@@ -22,6 +22,8 @@ AdmissionRule = Literal["bound", "positive"]
 
 ASSUMED_OUTPUT_TOKENS = 32_768
 """What an answer is taken to have at most where neither the caller nor the catalogue says."""
+ASSUMED_KEPT_TOKENS = 200_000
+"""What the turns that a provider keeps are taken to have at most where the catalogue knows no context length."""
 LEAST_INJECTED_TOKENS = 256
 _TRIES = 3
 
@@ -50,9 +52,10 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
         peek = self.scan.peek
 
         def most(price: Price) -> int:
-            return upper_bound(price, prompt_tokens, output_tokens, peek.choices, peek.paid)
+            return upper_bound(price, prompt_tokens, output_tokens, peek.choices, peek.paid, calls)
 
-        return Bound(self.candidates.dearest(most), prompt_tokens + peek.choices * output_tokens)
+        calls = self.candidates.calls
+        return Bound(self.candidates.dearest(most), calls * prompt_tokens + peek.choices * output_tokens)
 
     def claims(self, prompt_tokens: int, output_tokens: int) -> tuple[Claim, ...]:
         """What it has to hold."""
@@ -74,7 +77,8 @@ class Budget:
         """Hold the most that the call can cost, before it is forwarded. Raises FaultError: insufficient_balance,
         key_limit, books_unavailable.
 
-        The prompt counts a token per byte first; only when that does not fit it is looked at more closely. A call
+        The prompt counts a token per byte first; only when that does not fit it is looked at more closely. Turns that
+        the provider keeps count as many tokens as the model can read: nobody here knows how long they are. A call
         without a limit of its own gets the one that is affordable, unless that is too low to be of use.
         """
         wish = _Wish(
@@ -85,12 +89,15 @@ class Budget:
             body=body,
             now_ms=self._now_ms(),
         )
-        limit = scan.peek.output_limit or candidates.most_output_tokens or ASSUMED_OUTPUT_TOKENS
-        asked = wish.claims(most_tokens(scan.size_bytes), limit)
+        limit = scan.peek.output_limit
+        if limit is None:
+            limit = candidates.most_output_tokens or ASSUMED_OUTPUT_TOKENS
+        kept = candidates.longest_context_tokens or ASSUMED_KEPT_TOKENS if scan.peek.keeps_turns else 0
+        asked = wish.claims(most_tokens(scan.size_bytes) + kept, limit)
         outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version, patient=False)
         if isinstance(outcome, Hold):
             return Terms(hold=outcome)
-        prompt_tokens = min(most_tokens(scan.size_bytes), most_prompt_tokens(body))
+        prompt_tokens = min(most_tokens(scan.size_bytes), most_prompt_tokens(body)) + kept
         asked = wish.claims(prompt_tokens, limit)
         outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version)
         if isinstance(outcome, Hold):
@@ -155,12 +162,15 @@ def _affordable(wish: _Wish, prompt_tokens: int, limit: int, shorts: Sequence[Sh
 def _refusal(wish: _Wish, prompt_tokens: int, limit: int, shorts: Sequence[Short]) -> Fault:
     """Why a call that is too dear is refused, and what would fit."""
     affordable = _affordable(wish, prompt_tokens, limit, shorts)
-    if affordable < 1:
-        return _used_up(wish, shorts)
     short = _first(wish, shorts)
-    asked = wish.bound(prompt_tokens, limit)
     given = wish.scan.peek.output_limit
-    if given is None:
+    if affordable < 1 and (given != 0 or short.affordable <= 0):
+        return _used_up(wish, shorts)
+    asked = wish.bound(prompt_tokens, limit)
+    if given == 0:
+        limited = "what is asked for may cost more than that"
+        advice = "Ask for less in one call"
+    elif given is None:
         limited = f"without a limit of its own, only {affordable} tokens of answer would fit"
         advice = f"Set one of at most {affordable}"
     else:

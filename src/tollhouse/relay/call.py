@@ -66,6 +66,9 @@ class Voice(Wording, Protocol):
     format_name: str
     auto_model: str | None
     """The name under which the operator's rules choose the model; None where the dialect has no such name."""
+    splits_choices: bool
+    """Whether a request for several choices becomes so many calls where a provider's format has one answer per call;
+    otherwise it is refused there."""
 
     def validate(self, body: bytes) -> None:
         """Check a request body against the contract. Raises FaultError (invalid_request)."""

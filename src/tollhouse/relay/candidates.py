@@ -5,11 +5,11 @@ from collections.abc import Callable
 import msgspec
 
 from tollhouse.catalog.entries import NO_FALLBACKS, Deployment, Model, Price, Resolved
-from tollhouse.ir.fault import FaultError, invalid_request
+from tollhouse.ir.fault import Fault, FaultError, FaultKind, invalid_request
 from tollhouse.money.pricing import is_tool, unpriced_feature
 from tollhouse.routing.asked import NOTHING_ASKED, Asked
 from tollhouse.routing.plan import Reason
-from tollhouse.wire.format import Scan
+from tollhouse.wire.format import ModelOperation, Scan
 
 _ALWAYS: frozenset[Reason] = frozenset({"unavailable", "context_length", "content_filter"})
 _NAME_CHARS = 100
@@ -25,14 +25,17 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """A request that looks for models: what it says, in which format, and what finds a model by its name.
+    """A request that looks for models: what it says, in which format, what it is for, and what finds a model by its
+    name.
 
     `resolve` raises FaultError for a name that the key may not call.
     """
 
     scan: Scan
     format_name: str
+    operation: ModelOperation
     resolve: Callable[[str], Resolved]
+    splits_choices: bool = False
 
 
 class Candidates(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +45,8 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[Candidate, ...] = ()
     native: bool = False
     """Whether one of the deployments speaks the caller's format."""
+    calls: int = 1
+    """How many calls the request becomes at most at one of the deployments."""
     asked: Asked = NOTHING_ASKED
 
     @property
@@ -53,6 +58,12 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
     def most_output_tokens(self) -> int:
         """The most that an answer of any of them can have where nobody limits it; 0 where that is not known of one."""
         known = [one.resolved.model.max_output_tokens for one in (self.first, *self.others)]
+        return max(known) if all(known) else 0
+
+    @property
+    def longest_context_tokens(self) -> int:
+        """The most that any of them can read; 0 where that is not known of one."""
+        known = [one.resolved.model.context_length for one in (self.first, *self.others)]
         return max(known) if all(known) else 0
 
     def dearest(self, bound: Callable[[Price], int]) -> int:
@@ -110,24 +121,36 @@ def find_candidates(first: Resolved, asked: Asked, wanted: Wanted) -> Candidates
             continue
     found.pop(first.slug, None)
     others = tuple(found.values())
-    native = any(one.provider.format == wanted.format_name for each in (own, *others) for one in each.deployments)
-    return Candidates(first=own, others=others, native=native, asked=asked)
+    formats = {one.format for each in (own, *others) for one in each.deployments}
+    split = wanted.splits_choices and formats != {wanted.format_name}
+    return Candidates(
+        first=own,
+        others=others,
+        native=wanted.format_name in formats,
+        calls=wanted.scan.peek.choices if split else 1,
+        asked=asked,
+    )
 
 
 def _candidate(resolved: Resolved, wanted: Wanted, reasons: frozenset[Reason] = frozenset()) -> Candidate:
-    """The model with the deployments that get nothing without a price. Raises FaultError (invalid_request) when there
-    is none.
+    """The model with the deployments that do what is wanted and get nothing without a price. Raises FaultError
+    (unknown_model, invalid_request) when there is none.
 
     Some programs offer a provider's own tool in every call, so one without a price is no reason to refuse where a
     translation leaves it out, which is a loss like any other.
     """
     model = resolved.model
+    deployments = model.deployments
+    if model.operations != (wanted.operation,):
+        deployments = tuple(one for one in deployments if one.operation == wanted.operation)
+        if not deployments:
+            raise _not_for(resolved, wanted.operation)
     if model.unpriced_allowed or not wanted.scan.peek.paid:
-        return Candidate(resolved, model.deployments, reasons)
+        return Candidate(resolved, deployments, reasons)
     found: list[Deployment] = []
     unpriced: tuple[str, str] | None = None
-    for deployment in model.deployments:
-        paid = paid_features(wanted.scan, native=deployment.provider.format == wanted.format_name)
+    for deployment in deployments:
+        paid = paid_features(wanted.scan, native=deployment.format == wanted.format_name)
         missing = unpriced_feature(price_at(model, deployment), paid)
         unpriced = missing or unpriced
         if missing is None:
@@ -139,4 +162,16 @@ def _candidate(resolved: Resolved, wanted: Wanted, reasons: frozenset[Reason] = 
         f"`{field}` asks for {name[:_NAME_CHARS]!r}, which has no price for the model {resolved.slug}. "
         "Leave it out, or have the operator add its price to the catalogue.",
         field,
+    )
+
+
+def _not_for(resolved: Resolved, operation: ModelOperation) -> FaultError:
+    return FaultError(
+        Fault(
+            kind=FaultKind.UNKNOWN_MODEL,
+            source="client",
+            message=f"The model {resolved.slug[:_NAME_CHARS]!r} is for {' and '.join(resolved.model.operations)}, and "
+            f"cannot be asked for {operation}. The list of models says what can be called.",
+            param="model",
+        )
     )

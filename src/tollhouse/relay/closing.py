@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from tollhouse.catalog.entries import Deployment, Price
+from tollhouse.catalog.entries import Deployment
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.usage import Usage
@@ -104,7 +104,10 @@ class Closing:
         if admitted is not None and usage is not None:
             asked_tier, tool_uses = _extras(admitted, opened.deployment if opened else progress.asked)
             service_tier = (opened.pipe.service_tier if opened else None) or asked_tier
-            lines = charge_lines(admitted.resolved.model.price, usage, service_tier, tool_uses=tool_uses)
+            price = admitted.resolved.model.price
+            asked = opened.deployment if opened else progress.asked
+            calls = admitted.calls(asked) if asked else 1
+            lines = charge_lines(price, usage, service_tier, tool_uses=tool_uses, calls=calls)
         tokens = 0 if usage is None else usage.total_tokens
         if progress.paid:
             failed = _failed_usages(progress)
@@ -213,13 +216,13 @@ def _usage(progress: Progress) -> Usage | None:
         pipe = opened.pipe
         report = placed(pipe.usage, opened.deployment.quirks)
         received = Received(report=report, reported_at_bytes=pipe.reported_at_bytes, size_bytes=pipe.received_bytes)
-        usage = meter(_sent(admitted), received)
+        usage = meter(_sent(admitted, opened.deployment), received)
         return _of_what_came(usage, pipe.received_bytes) if progress.cut else usage
     asked = progress.asked
     if not progress.left or asked is None:
         return None
     billed = bills_the_rest(asked.provider.on_disconnect, stream=admitted.scan.peek.stream)
-    return meter(_sent(admitted), Received()) if billed else None
+    return meter(_sent(admitted, asked), Received()) if billed else None
 
 
 def _of_what_came(usage: Usage, received_bytes: int) -> Usage:
@@ -229,32 +232,37 @@ def _of_what_came(usage: Usage, received_bytes: int) -> Usage:
     return msgspec.structs.replace(usage, output_tokens=max(usage.output_tokens, likely_tokens(received_bytes)))
 
 
-def _failed_usages(progress: Progress) -> list[tuple[Usage, Price]]:
-    """What failed attempts have used by their providers' reports, as far as those can be true, and the price there:
-    nothing is estimated."""
+def _failed_usages(progress: Progress) -> list[tuple[Usage, Paid]]:
+    """What failed attempts have used by their providers' reports, as far as those can be true, and where: nothing is
+    estimated."""
     admitted = progress.admitted
     if admitted is None:
         return []
-    sent = _sent(admitted)
-    reports = [(placed(paid.usage, paid.deployment.quirks), paid.price) for paid in progress.paid]
-    metered = [(meter(sent, Received(report=report)), price) for report, price in reports]
-    return [(usage, price) for usage, price in metered if usage.source == "provider"]
+    metered = [
+        (meter(_sent(admitted, paid.deployment), Received(report=placed(paid.usage, paid.deployment.quirks))), paid)
+        for paid in progress.paid
+    ]
+    return [(usage, paid) for usage, paid in metered if usage.source == "provider"]
 
 
-def _attempt_lines(failed: list[tuple[Usage, Price]], first: int) -> tuple[ChargeLine, ...]:
+def _attempt_lines(failed: list[tuple[Usage, Paid]], first: int) -> tuple[ChargeLine, ...]:
     """A line for each paid attempt, from `first` on; line 0 is the answer's."""
-    costs = [sum(line.amount_nano_usd for line in charge_lines(price, usage)) for usage, price in failed]
+    costs = [
+        sum(line.amount_nano_usd for line in charge_lines(paid.price, usage, calls=paid.calls))
+        for usage, paid in failed
+    ]
     return tuple(
         ChargeLine(line=number, code="attempt", amount_nano_usd=cost) for number, cost in enumerate(costs, first)
     )
 
 
-def _sent(admitted: Admitted) -> Sent:
+def _sent(admitted: Admitted, deployment: Deployment) -> Sent:
     model, peek = admitted.resolved.model, admitted.scan.peek
     return Sent(
         body=admitted.call.body,
         output_limit=admitted.output_limit,
         choices=peek.choices,
+        calls=admitted.calls(deployment),
         context_length=model.context_length,
         max_output_tokens=model.max_output_tokens,
     )
@@ -264,7 +272,7 @@ def _extras(admitted: Admitted, deployment: Deployment | None) -> tuple[str | No
     """The service tier, and the provider's own tools: Chat does not report their uses, so each counts once."""
     if not admitted.scan.peek.paid:
         return None, {}
-    native = deployment is None or deployment.provider.format == admitted.format.name
+    native = deployment is None or deployment.format == admitted.format.name
     names = [name.partition(":") for _, name in paid_features(admitted.scan, native=native)]
     service_tier = next((name for kind, _, name in names if kind == "service_tier"), None)
     return service_tier, {name: 1 for kind, _, name in names if kind == "tool"}

@@ -19,12 +19,13 @@ _UNKNOWN_ROOM_TOKENS = 2**24
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider was asked: the caller's body, the most output tokens of each of `choices` answers (None: as many
-    as the model makes), and the model's window and longest answer in tokens, 0 where unknown."""
+    """What a provider was asked: the caller's body in so many `calls`, the most output tokens of each of `choices`
+    answers (None: as many as the model makes), and the model's window and longest answer in tokens, 0 where unknown."""
 
     body: bytes
     output_limit: int | None = None
     choices: int = 1
+    calls: int = 1
     context_length: int = 0
     max_output_tokens: int = 0
 
@@ -47,7 +48,8 @@ def meter(sent: Sent, received: Received) -> Usage:
     """
     report = received.report
     if report is None or not _makes_sense(report, sent, received):
-        return _bounded(Usage(input_tokens=likely_prompt_tokens(sent.body)), likely_tokens(received.size_bytes), sent)
+        prompt = Usage(input_tokens=sent.calls * likely_prompt_tokens(sent.body))
+        return _bounded(prompt, likely_tokens(received.size_bytes), sent)
     told_bytes = received.reported_at_bytes if report.completion_tokens else 0
     rest_bytes = received.size_bytes - told_bytes
     if rest_bytes <= 0:
@@ -80,7 +82,7 @@ def _makes_sense(report: Usage, sent: Sent, received: Received) -> bool:
     """Whether the report may be true. Text is never more tokens than bytes; beyond that there are pictures by URL,
     hidden reasoning and tools of the provider's, for which there is room up to a few times what the model takes."""
     room = _STEPS * sent.context_length or _UNKNOWN_ROOM_TOKENS
-    if report.prompt_tokens <= 0 or report.prompt_tokens > max(room, most_tokens(len(sent.body))):
+    if report.prompt_tokens <= 0 or report.prompt_tokens > sent.calls * max(room, most_tokens(len(sent.body))):
         return False
     # The limit that was sent is no argument: a provider may exceed it, and then bills what it made.
     room = sent.choices * _STEPS * max(sent.max_output_tokens, sent.context_length) or _UNKNOWN_ROOM_TOKENS

@@ -1,7 +1,6 @@
-"""Outgoing: the caller's request as each deployment gets it, in the deployment's own format."""
+"""Outgoing: a chat request as each deployment gets it, in the deployment's own format, and the answer's way back."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import msgspec
 
@@ -10,26 +9,30 @@ from tollhouse.ir.fault import invalid_request
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest
 from tollhouse.relay.admission import Admitted
+from tollhouse.relay.way_out import OnLoss
+from tollhouse.tokens.bounds import likely_prompt_tokens
 from tollhouse.wire.custom_tools import asked_as_functions, names_of
 from tollhouse.wire.envelope import may_hold_envelope, request_taken_back
-from tollhouse.wire.format import WireFormat
+from tollhouse.wire.format import AnswerPolicy, WireFormat
+from tollhouse.wire.gathering import open_gathering
+from tollhouse.wire.pipe import Pipe, open_pipe
 from tollhouse.wire.quirks import Quirks
-from tollhouse.wire.tool_groups import Grouped, grouped_names
-
-OnLoss = Literal["report", "reject"]
+from tollhouse.wire.tool_groups import grouped_names
+from tollhouse.wire.translation import Made, open_translation
 
 _NAMED_LOSSES = 20
 
 
 class Outgoing:
-    """One call's request for any deployment; what does not depend on the deployment is made once per format.
+    """WayOut for chat, whose caller speaks `own`; what does not depend on the deployment is made once per format.
 
     A deployment of the caller's own format gets his very bytes but for the fields that must change. Any other gets a
     translation, and so does everybody when the request holds reasoning in an envelope of ours.
     """
 
-    def __init__(self, admitted: Admitted, formats: Mapping[str, WireFormat], on_loss: OnLoss) -> None:
+    def __init__(self, admitted: Admitted, own: WireFormat, formats: Mapping[str, WireFormat], on_loss: OnLoss) -> None:
         self._admitted = admitted
+        self._own = own
         self._formats = formats
         self._on_loss = on_loss
         self._sealed = may_hold_envelope(admitted.call.body)
@@ -38,11 +41,11 @@ class Outgoing:
 
     def format_of(self, deployment: Deployment) -> WireFormat:
         """The format that the deployment speaks."""
-        return self._formats[deployment.provider.format]
+        return self._formats[deployment.format]
 
     def is_translated(self, deployment: Deployment) -> bool:
         """Whether answers of the deployment have to be translated back."""
-        return deployment.provider.format != self._admitted.format.name
+        return deployment.format != self._own.name
 
     def losses(self, deployment: Deployment) -> tuple[Loss, ...]:
         """What the deployment's format cannot say of the request."""
@@ -50,24 +53,25 @@ class Outgoing:
             return ()
         return self._translated(deployment)[1]
 
-    def grouped_tools(self) -> Grouped:
-        """The tools of groups, which a translation tells under other names."""
-        return grouped_names(self._decoded().tools or ())
-
-    def custom_tools(self, deployment: Deployment) -> frozenset[str]:
-        """Names of the caller's custom tools that the deployment knows as functions."""
-        return names_of(self._decoded()) if self._has_functions_only(deployment) else frozenset()
-
     def order(self, deployments: Sequence[Deployment]) -> list[Deployment]:
         """The deployments to ask, those that lose nothing first; among equals the order stays.
 
         Raises FaultError (invalid_request) when each of them would lose something and losses are to be refused, or
-        when several answers are asked for and only a translation could give them.
+        when several answers are asked for, or turns that a provider keeps, and only a translation could give them.
         """
-        formats = {deployment.provider.format for deployment in deployments}
-        if formats == {self._admitted.format.name} and not self._sealed:
+        formats = {deployment.format for deployment in deployments}
+        if formats == {self._own.name} and not self._sealed:
             return list(deployments)
-        able = [one for one in deployments if self._admitted.scan.peek.choices == 1 or not self.is_translated(one)]
+        peek = self._admitted.scan.peek
+        able = [one for one in deployments if self._can_give_all_choices(one)]
+        if peek.keeps_turns:
+            able = [one for one in able if not self.is_translated(one)]
+        if not able and peek.keeps_turns:
+            raise invalid_request(
+                "The conversation is kept by a provider that this model does not have, and no responses are kept here. "
+                "Send the whole conversation in the request.",
+                "conversation",
+            )
         if not able:
             raise invalid_request(
                 "n must be 1 for this model: its provider speaks a format with one answer per call. Send n calls.", "n"
@@ -94,13 +98,31 @@ class Outgoing:
         fields = admitted.scan.fields
         changes = {name: value for name, value in admitted.call.voice.defaults().items() if name not in fields}
         if admitted.injected_limit is not None:
-            changes[admitted.format.output_limit_field] = msgspec.Raw(str(admitted.injected_limit).encode())
+            changes[self._own.output_limit_field] = msgspec.Raw(str(admitted.injected_limit).encode())
         changes["model"] = msgspec.Raw(msgspec.json.encode(admitted.resolved.upstream_model(deployment)))
-        return admitted.format.rewrite(admitted.scan, changes, deployment.quirks)
+        return self._own.rewrite(admitted.scan, changes, deployment.quirks)
+
+    def pipe(self, deployment: Deployment, policy: AnswerPolicy, losses: list[Loss]) -> Pipe:
+        """The pipe for the deployment's answer; it adds to `losses` what it cannot carry over."""
+        admitted = self._admitted
+        if not self.is_translated(deployment):
+            return open_pipe(self._own, policy, admitted.scan.peek)
+        call, request = admitted.call, self._decoded()
+        made = Made(
+            id=policy.answer_id or call.request_id,
+            created=call.started_at_ms // 1000,
+            creator=admitted.resolved.model.creator.slug,
+            custom_tools=names_of(request) if self._has_functions_only(deployment) else frozenset(),
+            losses=losses,
+            grouped=grouped_names(request.tools or ()),
+            input_tokens=likely_prompt_tokens(call.body) if admitted.scan.peek.stream else 0,
+        )
+        opener = open_gathering if admitted.calls(deployment) > 1 else open_translation
+        return opener(self.format_of(deployment), self._own, policy, admitted.scan.peek, made)
 
     def _translated(self, deployment: Deployment) -> tuple[bytes, tuple[Loss, ...]]:
         """The request in the deployment's format, and what was lost on the way there; encoded once."""
-        name, quirks = deployment.provider.format, deployment.quirks
+        name, quirks = deployment.format, deployment.quirks
         upstream_model = self._admitted.resolved.upstream_model(deployment)
         functions_only = self._has_functions_only(deployment)
         known = self._encoded.get((name, upstream_model, quirks))
@@ -111,6 +133,8 @@ class Outgoing:
         request = request_taken_back(self._decoded(), model.creator.slug, name, losses)
         if functions_only:
             request = asked_as_functions(request, losses)
+        if self._admitted.calls(deployment) > 1:
+            request = msgspec.structs.replace(request, choices=None)
         target = self._formats[name]
         limit = self._admitted.injected_limit or request.output_limit
         if limit is None and target.needs_output_limit:
@@ -120,9 +144,13 @@ class Outgoing:
         self._encoded[name, upstream_model, quirks] = encoded
         return encoded
 
+    def _can_give_all_choices(self, deployment: Deployment) -> bool:
+        choices = self._admitted.scan.peek.choices
+        return not self.is_translated(deployment) or choices == 1 or self._admitted.calls(deployment) == choices
+
     def _decoded(self) -> ChatRequest:
         if self._request is None:
-            self._request = self._admitted.format.decode_request(self._admitted.scan)
+            self._request = self._own.decode_request(self._admitted.scan)
         return self._request
 
     def _has_functions_only(self, deployment: Deployment) -> bool:

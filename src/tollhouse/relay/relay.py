@@ -159,8 +159,9 @@ class Relay:
             await self._closing.give_up(progress, "failed" if progress.admitted else "refused", fault)
         worded = call.voice.word(fault, call.request_id, call.endpoint, tuple(progress.trail))
         try:
-            if progress.streaming and progress.admitted is not None:
-                await caller.end(progress.admitted.format.error_frame(worded.body))
+            spoken = progress.admitted.format if progress.admitted else None
+            if progress.streaming and spoken is not None and spoken.operation == "chat":
+                await caller.end(spoken.error_frame(worded.body))
                 return
             await caller.start(worded.status, (_JSON, *worded.headers, *attempts_headers(progress.trail)))
             await caller.end(worded.body)

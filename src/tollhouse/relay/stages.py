@@ -1,6 +1,7 @@
 """Stages: the models of one call on its way out, each with its deployments in the order in which they are asked."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import assert_never
 
 import msgspec
 
@@ -8,28 +9,30 @@ from tollhouse.catalog.entries import Deployment, Price
 from tollhouse.ir.fault import FaultError, invalid_request
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.candidates import Candidate, charged_at, price_at
-from tollhouse.relay.outgoing import OnLoss, Outgoing
+from tollhouse.relay.outgoing import Outgoing
+from tollhouse.relay.outgoing_embeddings import EmbeddingsOutgoing
+from tollhouse.relay.way_out import EVERY_FORMAT, OnLoss, Spoken, WayOut
 from tollhouse.routing.health import Health, Route
 from tollhouse.routing.order import NO_PREFERENCES, View, order
 from tollhouse.routing.plan import Stage
 from tollhouse.routing.sticky import conversation, draw_for
-from tollhouse.wire.format import AnswerPolicy, WireFormat
+from tollhouse.wire.format import AnswerPolicy
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What the attempts of every call share."""
 
-    formats: Mapping[str, WireFormat]
     health: Health
     clock_s: Callable[[], float]
     chance: Callable[[], float]
+    spoken: Spoken = EVERY_FORMAT
 
 
 class Asking(msgspec.Struct, frozen=True):
     """One call on its way out to one model."""
 
     admitted: Admitted
-    outgoing: Outgoing
+    outgoing: WayOut
     policy: AnswerPolicy
     deployments: tuple[Deployment, ...]
 
@@ -51,7 +54,7 @@ class Stages:
         self._admitted = admitted
         self._on_loss: OnLoss = on_loss
         self._around = around
-        outgoing = Outgoing(admitted, around.formats, on_loss)
+        outgoing = _way_out(admitted, around.spoken, on_loss, policy)
         first = Asking(admitted, outgoing, policy, admitted.candidates.first.deployments)
         self._askings: dict[int, Asking] = {0: first}
         self._conversation: bytes | None = None
@@ -88,7 +91,7 @@ class Stages:
         admitted = msgspec.structs.replace(self._admitted, resolved=resolved, scan=named)
         call = admitted.call
         policy = call.voice.policy(call.request_id, resolved.slug, named.peek)
-        outgoing = Outgoing(admitted, self._around.formats, self._on_loss)
+        outgoing = _way_out(admitted, self._around.spoken, self._on_loss, policy)
         return Asking(admitted, outgoing, policy, candidate.deployments)
 
     def _later(self, stage: int, told: Callable[[], bool]) -> Callable[[], Sequence[Route]]:
@@ -113,14 +116,16 @@ class Stages:
             view = View(self._draw(sticky=model.sticky), lambda one: health.measured(one, now_s), _prices(asking))
             chosen = order(chosen, model.strategy, wanted, view)
             if not chosen:
+                whose = "'provider'" if self._admitted.principal.providers is None else "'provider' and the key's own"
                 raise invalid_request(
-                    f"No provider of the model {asking.admitted.resolved.slug} is left by 'provider' (only, ignore, "
+                    f"No provider of the model {asking.admitted.resolved.slug} is left by {whose} (only, ignore, "
                     "order, max_price). Ask for less, or leave it out.",
                     "provider",
                 )
         return self._around.health.routes(asking.outgoing.order(chosen), now_s)
 
     def _draw(self, *, sticky: bool) -> Callable[[Deployment], float]:
+        sticky = sticky and self._admitted.format.operation == "chat"
         name = (self._conversation or conversation(self._admitted.scan.fields)) if sticky else None
         if name is None:
             return lambda _: self._around.chance()
@@ -130,3 +135,15 @@ class Stages:
 
 def _prices(asking: Asking) -> Callable[[Deployment], Price]:
     return lambda one: price_at(asking.admitted.resolved.model, one)
+
+
+def _way_out(admitted: Admitted, spoken: Spoken, on_loss: OnLoss, policy: AnswerPolicy) -> WayOut:
+    """The one for what the model is asked for."""
+    own = admitted.format
+    match own.operation:
+        case "chat":
+            return Outgoing(admitted, own, spoken.chat, on_loss)
+        case "embeddings":
+            return EmbeddingsOutgoing(admitted, spoken.embeddings, policy)
+        case _:
+            assert_never(own.operation)

@@ -79,7 +79,7 @@ def take_asked(scan: Scan, catalog: Catalog) -> tuple[Scan, Asked]:
     if models and not any(catalog.resolve(name) for name in models):
         models = ()
         fields[_MODELS] = scan.fields[_MODELS]
-    preferences, losses = _read_provider(fields.pop(_PROVIDER, None))
+    preferences, losses = read_provider(fields.pop(_PROVIDER, None))
     named = {*preferences.order, *preferences.only, *preferences.ignore}
     if named and named.isdisjoint(catalog.providers):
         preferences, losses = NO_PREFERENCES, ()
@@ -97,7 +97,9 @@ def _read_models(raw: msgspec.Raw | None, first: str) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(names) if name != first)
 
 
-def _read_provider(raw: msgspec.Raw | None) -> tuple[Preferences, tuple[Loss, ...]]:
+def read_provider(raw: msgspec.Raw | None) -> tuple[Preferences, tuple[Loss, ...]]:
+    """A `provider` object, and what nobody here can grant of it. Raises FaultError (invalid_request) naming the
+    field."""
     if raw is None:
         return NO_PREFERENCES, ()
     try:

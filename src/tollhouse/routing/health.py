@@ -131,6 +131,12 @@ class Health:
             return None
         return Choice(deployment, min(keys, key=lambda key: self._key_back_s(deployment, key, now_s)))
 
+    def ready(self, deployment: Deployment, now_s: float, spread: float) -> list[Choice]:
+        """Every key that works, counted from `spread`: for asking what is no part of a call. Nothing has to be
+        reported of it, but that a key was refused."""
+        keys = _keys_from(deployment, spread)
+        return [Choice(deployment, key) for key in keys if self._standing_of(deployment, key, now_s) is _Standing.READY]
+
     def _proven(self, deployment: Deployment, now_s: float, spread: float) -> Choice | None:
         for key in _keys_from(deployment, spread):
             record = self._records.get((deployment.name, key))

@@ -38,7 +38,8 @@ SELECT id FROM made
 _SET_STATE = """
 UPDATE api_key k SET state = $2 FROM workspace w
 WHERE k.id = $1 AND w.id = k.workspace_id AND (k.state <> 'revoked' OR $2 = 'revoked')
-RETURNING k.id, w.name, k.name, k.hint, k.state, k.created_at_ms, k.expires_at_ms, k.workspace_id, k.allowed_models
+RETURNING k.id, w.name, k.name, k.hint, k.state, k.created_at_ms, k.expires_at_ms, k.workspace_id, k.allowed_models,
+    k.providers
 """
 _TOP_UP = """
 WITH purse AS (

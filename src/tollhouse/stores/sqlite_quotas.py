@@ -94,10 +94,19 @@ class SqliteQuotas:
         text = None if models is None else msgspec.json.encode(models).decode()
 
         def work(connection: Connection) -> None:
-            if connection.execute("SELECT 1 FROM api_key WHERE id = ?", (key_id,)).fetchone() is None:
-                raise invalid_request("There is no such key.", "key")
+            _check_key(connection, key_id)
             connection.execute("UPDATE api_key SET allowed_models = ? WHERE id = ?", (text, key_id))
             note(connection, change, "key.models", key_id, {"models": None if models is None else ", ".join(models)})
+
+        await self._change(change, work)
+
+    async def prefer_providers(self, key_id: str, wishes: str | None, change: Change) -> None:
+        """Which providers a key's calls may go to, None for any."""
+
+        def work(connection: Connection) -> None:
+            _check_key(connection, key_id)
+            connection.execute("UPDATE api_key SET providers = ? WHERE id = ?", (wishes, key_id))
+            note(connection, change, "key.providers", key_id, {"providers": wishes})
 
         await self._change(change, work)
 
@@ -191,6 +200,11 @@ class SqliteQuotas:
         accounts = limits.accounts_of(changed, change.at_ms) if changed is not None else ()
         await self.changed(accounts)
         return result
+
+
+def _check_key(connection: Connection, key_id: str) -> None:
+    if connection.execute("SELECT 1 FROM api_key WHERE id = ?", (key_id,)).fetchone() is None:
+        raise invalid_request("There is no such key.", "key")
 
 
 def _standing(connection: Connection, limit: Limit, owner_id: str, change: Change) -> LimitStanding:

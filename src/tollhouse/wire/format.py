@@ -1,7 +1,7 @@
 """WireFormat: what a format must offer so that the relay can carry it without knowing which it is."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from tollhouse.wire.pipe import Pipe
 
 
+ModelOperation = Literal["chat", "embeddings", "images"]
+"""What a model can be asked for."""
+
+
 class Peek(msgspec.Struct, frozen=True, kw_only=True):
     """What the gateway must know of a request before it forwards it, whatever the format.
 
-    `output_limit` is the caller's own bound in tokens. `choices` is `n`. `wants_usage` says whether the caller asked
-    for usage in a stream. `paid` lists (field, price name) pairs: features that cost extra and so need a price, such
-    as ("service_tier", "service_tier:priority") or ("web_search_options", "tool:web_search").
+    `output_limit` is the caller's own bound in tokens; 0 for what is not answered in tokens at all. `choices` is `n`,
+    or how many vectors are asked for. `wants_usage` says whether the caller asked for usage in a stream. `paid` lists
+    (field, price name) pairs: features that cost extra and so need a price, such as ("service_tier",
+    "service_tier:priority") or ("web_search_options", "tool:web_search"). `keeps_turns` says that turns of the
+    conversation are not in the request but with a provider of the format.
     """
 
     model: str
@@ -33,6 +39,7 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     has_tools: bool = False
     paid: tuple[tuple[str, str], ...] = ()
     reasoning_budget: int = 0
+    keeps_turns: bool = False
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -60,7 +67,8 @@ class AnswerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     answer, streamed or not, asked for or not; otherwise a stream has it only when the caller asked. settled_usage: it
     is the usage that is charged; otherwise what the provider told, in its own figures. cost: usage carries `cost` in
     USD. tidy: the contract's own frame order (a role frame, deltas, one finish frame, a usage-only
-    frame) and its closed lists of finish reasons hold, and every field that it requires is there.
+    frame) and its closed lists of finish reasons hold, and every field that it requires is there. numbers: vectors are
+    lists of numbers, whatever encoding was asked for.
     """
 
     answer_id: str | None = None
@@ -69,6 +77,7 @@ class AnswerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     settled_usage: bool = False
     cost: bool = False
     tidy: bool = False
+    numbers: bool = False
 
     @property
     def makes_usage(self) -> bool:
@@ -100,20 +109,35 @@ class StreamEncoder(Protocol):
         ...
 
 
-class WireFormat(Protocol):
-    """One wire format, both directions; instances are stateless and shared."""
+class UpstreamFormat(Protocol):
+    """What a provider speaks, as far as every operation has it; instances are stateless and shared."""
 
     name: str
     path: str
     """Appended to a provider's base URL."""
+    forwarded_headers: frozenset[str]
+    """Request headers (lower case) that belong to the format and are handed on to a provider of the same format."""
+
+    def decode_fault(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Fault:
+        """What a provider's answer of status >= 400 means; never raises, whatever the body."""
+        ...
+
+    def failed_usage(self, body: bytes) -> Usage | None:
+        """What the body of a failed answer says was used all the same; None where it says nothing that can be trusted.
+        Never raises."""
+        ...
+
+
+class WireFormat(UpstreamFormat, Protocol):
+    """One wire format of chat, both directions."""
+
+    operation: Literal["chat"]
     output_limit_field: str
     """The field that takes the limit on the answer's tokens."""
     needs_output_limit: bool
     """Whether a request must say how many tokens an answer may have."""
     custom_tools: bool
     """Whether the format has tools that take free text."""
-    forwarded_headers: frozenset[str]
-    """Request headers (lower case) that belong to the format and are handed on to a provider of the same format."""
 
     def scan(self, body: bytes) -> Scan:
         """Cut a request body. Raises FaultError (invalid_request) when it is no JSON object of this format."""
@@ -150,15 +174,6 @@ class WireFormat(Protocol):
 
     def pipe(self, policy: AnswerPolicy, peek: Peek) -> "Pipe":
         """A fresh pipe for one answer of this format to a caller of the same: see `open_pipe`."""
-        ...
-
-    def decode_fault(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Fault:
-        """What a provider's answer of status >= 400 means; never raises, whatever the body."""
-        ...
-
-    def failed_usage(self, body: bytes) -> Usage | None:
-        """What the body of a failed answer says was used all the same; None where it says nothing that can be trusted.
-        Never raises."""
         ...
 
     def error_frame(self, body: bytes) -> bytes:

@@ -6,6 +6,7 @@ from tollhouse.ir.events import AnswerExtend, AnswerStart, ReasoningEnd, StreamE
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.parts import ReasoningOrigin
+from tollhouse.ir.response import ChatResponse
 from tollhouse.ir.usage import Usage
 from tollhouse.wire.custom_tools import CustomCalls, answered_as_custom
 from tollhouse.wire.envelope import answer_handed_out, wrap
@@ -100,10 +101,13 @@ class StreamTranslation(_Translated):
                 # Only what came before a report can be in it.
                 out.append(self._inner.feed(b"".join(frames)))
                 frames.clear()
-                self.usage = event.usage
-                self.reported_at_bytes = self._inner.received_bytes
+                self._reported(event)
         out.append(self._inner.feed(b"".join(frames)))
         return out[0] if len(out) == 1 else b"".join(out)
+
+    def _reported(self, report: UsageReport) -> None:
+        self.usage = report.usage
+        self.reported_at_bytes = self._inner.received_bytes
 
     def _adapted(self, event: StreamEvent) -> StreamEvent:
         if isinstance(event, AnswerStart | AnswerExtend):
@@ -128,10 +132,7 @@ class BodyTranslation(_Translated):
 
     def feed(self, data: bytes) -> bytes:
         """Nothing yet. Raises FaultError (provider_unavailable) above the cap."""
-        self._size_bytes += len(data)
-        if self._size_bytes > MAX_BODY_BYTES:
-            message = f"The provider's answer is larger than {MAX_BODY_BYTES} bytes."
-            raise FaultError(Fault(kind=FaultKind.PROVIDER_UNAVAILABLE, source="provider", message=message))
+        self._weigh(data)
         self._parts.append(data)
         return b""
 
@@ -139,6 +140,15 @@ class BodyTranslation(_Translated):
         """Nothing yet. Raises FaultError when the body is no answer of the provider's format."""
         answer = self._source.decode_response(b"".join(self._parts))
         self._parts.clear()
+        return self._handed_over(answer)
+
+    def _weigh(self, data: bytes) -> None:
+        self._size_bytes += len(data)
+        if self._size_bytes > MAX_BODY_BYTES:
+            message = f"The provider's answer is larger than {MAX_BODY_BYTES} bytes."
+            raise FaultError(Fault(kind=FaultKind.PROVIDER_UNAVAILABLE, source="provider", message=message))
+
+    def _handed_over(self, answer: ChatResponse) -> bytes:
         self.usage = answer.usage
         self.service_tier = answer.service_tier
         answer = answered_as_custom(answer, self._made.custom_tools)

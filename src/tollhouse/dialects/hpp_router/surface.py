@@ -33,6 +33,7 @@ class HppChat(HppWording):
     dialect = "hpp_router"
     format_name = "openai_chat"
     auto_model: str | None = _AUTO_MODEL
+    splits_choices = False
 
     def validate(self, body: bytes) -> None:
         """Check a request body against the contract. Raises FaultError (invalid_request)."""

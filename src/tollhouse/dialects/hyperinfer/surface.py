@@ -14,6 +14,7 @@ from tollhouse.dialects.hyperinfer.listing import model_list
 from tollhouse.dialects.hyperinfer.voices import (
     HyperInferChat,
     HyperInferCount,
+    HyperInferEmbeddings,
     HyperInferMessages,
     HyperInferResponses,
 )
@@ -24,6 +25,7 @@ _CHAT: Final = "/api/v1/chat/completions"
 _RESPONSES: Final = "/api/v1/responses"
 _MESSAGES: Final = "/api/v1/messages"
 _COUNT: Final = "/api/v1/messages/count_tokens"
+_EMBEDDINGS: Final = "/api/v1/embeddings"
 _MODELS: Final = "/api/v1/models"
 _GENERATION: Final = "/api/v1/generation"
 _HEALTHZ: Final = "/healthz"
@@ -67,10 +69,8 @@ def _messages_key(headers: Mapping[str, str]) -> str | None:
     return bearer_key(headers) or named_key(headers, "x-api-key")
 
 
-def _call(path: str, voice: Voice, *, no_websocket: bool = False) -> Route:
-    return Route(
-        method="POST", path=path, operation=Operation.CHAT, endpoint=path, voice=voice, no_websocket=no_websocket
-    )
+def _call(path: str, voice: Voice, *, operation: Operation = Operation.CHAT, no_websocket: bool = False) -> Route:
+    return Route(method="POST", path=path, operation=operation, endpoint=path, voice=voice, no_websocket=no_websocket)
 
 
 def _messages(path: str, operation: Operation, voice: Voice) -> Route:
@@ -90,6 +90,7 @@ class HyperInfer(HyperInferWording):
         _call(_CHAT, HyperInferChat()),
         _call(_RESPONSES, HyperInferResponses(), no_websocket=True),
         _messages(_MESSAGES, Operation.CHAT, HyperInferMessages()),
+        _call(_EMBEDDINGS, HyperInferEmbeddings(), operation=Operation.EMBEDDINGS),
         _messages(_COUNT, Operation.COUNT_TOKENS, HyperInferCount()),
         Route(method="GET", path=_MODELS, operation=Operation.MODELS, endpoint=_MODELS, public=True),
         Route(

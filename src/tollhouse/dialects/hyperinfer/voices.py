@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from tollhouse.dialects.embeddings import check_texts_or_tokens
 from tollhouse.dialects.hyperinfer.errors import HyperInferWording
 from tollhouse.dialects.hyperinfer.errors_messages import MessagesWording
 from tollhouse.dialects.hyperinfer.schema_chat import check_chat
@@ -19,6 +20,7 @@ class _HyperInferVoice:
 
     dialect = "hyperinfer"
     auto_model: str | None = None
+    splits_choices = False
 
     def defaults(self) -> Mapping[str, msgspec.Raw]:
         """None: the provider's own defaults hold."""
@@ -81,3 +83,19 @@ class HyperInferCount(HyperInferMessages):
     def validate(self, body: bytes) -> None:
         """Check a request body against Anthropic's rules for it. Raises FaultError (invalid_request)."""
         check_count(body)
+
+
+class HyperInferEmbeddings(_HyperInferVoice, HyperInferWording):
+    """The voice of a call for embeddings, which its published document does not have (behaviour.md D13): as OpenAI's,
+    with the cost in its usage."""
+
+    format_name = "openai_embeddings"
+
+    def validate(self, body: bytes) -> None:
+        """Check a request body against OpenAI's rules for it. Raises FaultError (invalid_request)."""
+        check_texts_or_tokens(body)
+
+    def policy(self, request_id: str, slug: str, asked: Peek) -> AnswerPolicy:
+        """The resolved model, and usage with its cost."""
+        del request_id, asked
+        return AnswerPolicy(model=slug, cost=True)

@@ -9,17 +9,19 @@ import msgspec
 from tollhouse.catalog.entries import Catalog
 from tollhouse.dialects.credentials import bearer_key, named_key
 from tollhouse.dialects.dialect import Operation, Route
+from tollhouse.dialects.embeddings import check_texts
 from tollhouse.dialects.listing import Entry, entry_fields, page
 from tollhouse.dialects.strict import strict_routes
 from tollhouse.dialects.voltagegpu.errors import VoltageWording
 from tollhouse.dialects.voltagegpu.schema import check_chat
-from tollhouse.relay.call import Headers
+from tollhouse.relay.call import Headers, Voice
 from tollhouse.routing.auto import Decision
 from tollhouse.wire.format import AnswerPolicy, Peek
 
 # The contract's two servers: production, and local development.
 _MOUNTS: Final = ("", "/api/voltage")
 _CHAT: Final = "/v1/chat/completions"
+_EMBEDDINGS: Final = "/v1/embeddings"
 _MODELS: Final = "/v1/models"
 
 _DEFAULTS: Final[Mapping[str, msgspec.Raw]] = MappingProxyType(
@@ -33,12 +35,23 @@ _DEFAULTS: Final[Mapping[str, msgspec.Raw]] = MappingProxyType(
 )
 
 
-class VoltageChat(VoltageWording):
-    """The voice of a chat call: the provider's answer as it is, under the name that was sent."""
+class _VoltageVoice(VoltageWording):
+    """What the voices share: no headers of their own."""
 
     dialect = "voltagegpu"
-    format_name = "openai_chat"
     auto_model: str | None = None
+    splits_choices = True
+
+    def headers(self, slug: str, decision: Decision | None = None) -> Headers:
+        """None of its own."""
+        del slug, decision
+        return ()
+
+
+class VoltageChat(_VoltageVoice):
+    """The voice of a chat call: the provider's answer as it is, under the name that was sent."""
+
+    format_name = "openai_chat"
 
     def validate(self, body: bytes) -> None:
         """Check a request body against the contract. Raises FaultError (invalid_request)."""
@@ -53,22 +66,37 @@ class VoltageChat(VoltageWording):
         del request_id, slug
         return AnswerPolicy(model=asked.model)
 
-    def headers(self, slug: str, decision: Decision | None = None) -> Headers:
-        """None of its own."""
-        del slug, decision
-        return ()
+
+class VoltageEmbeddings(_VoltageVoice):
+    """The voice of a call for embeddings: always lists of numbers (behaviour.md 3.3), under the name that was sent."""
+
+    format_name = "openai_embeddings"
+
+    def validate(self, body: bytes) -> None:
+        """Check a request body against the contract. Raises FaultError (invalid_request)."""
+        check_texts(body)
+
+    def defaults(self) -> Mapping[str, msgspec.Raw]:
+        """None: the contract documents none."""
+        return {}
+
+    def policy(self, request_id: str, slug: str, asked: Peek) -> AnswerPolicy:
+        """Numbers, and the name that was sent."""
+        del request_id, slug
+        return AnswerPolicy(model=asked.model, numbers=True)
 
 
 def _routes() -> tuple[Route, ...]:
-    voice = VoltageChat()
-    chat = (
-        Route(method="POST", path=mount + _CHAT, operation=Operation.CHAT, endpoint=_CHAT, voice=voice)
-        for mount in _MOUNTS
+    calls: tuple[tuple[str, Operation, Voice], ...] = (
+        (_CHAT, Operation.CHAT, VoltageChat()),
+        (_EMBEDDINGS, Operation.EMBEDDINGS, VoltageEmbeddings()),
     )
-    models = (
-        Route(method="GET", path=mount + _MODELS, operation=Operation.MODELS, endpoint=_MODELS) for mount in _MOUNTS
-    )
-    return (*chat, *models)
+    found: list[Route] = []
+    for mount in _MOUNTS:
+        for path, operation, voice in calls:
+            found.append(Route(method="POST", path=mount + path, operation=operation, endpoint=path, voice=voice))
+        found.append(Route(method="GET", path=mount + _MODELS, operation=Operation.MODELS, endpoint=_MODELS))
+    return tuple(found)
 
 
 class VoltageGpu(VoltageWording):

@@ -1,6 +1,7 @@
 """AnthropicMessages: the Messages format as one object."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -31,6 +32,7 @@ class AnthropicMessages:
     """Messages, as Anthropic published it."""
 
     name = NAME
+    operation: Literal["chat"] = "chat"
     path = "/messages"
     output_limit_field = "max_tokens"
     needs_output_limit = True

@@ -1,6 +1,7 @@
 """OpenAIChat: the Chat Completions format as one object."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -34,6 +35,7 @@ class OpenAIChat:
     """Chat Completions, as OpenAI published it and as everybody has extended it."""
 
     name = "openai_chat"
+    operation: Literal["chat"] = "chat"
     path = "/chat/completions"
     output_limit_field = "max_completion_tokens"
     needs_output_limit = False
