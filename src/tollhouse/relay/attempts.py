@@ -14,6 +14,7 @@ from tollhouse.ir.usage import Usage
 from tollhouse.observe.record import Attempt
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.fan_out import ask_all
+from tollhouse.relay.pictures import Pictures, handing_of
 from tollhouse.relay.stages import Asking, Stages, Surroundings
 from tollhouse.relay.way_out import OnLoss
 from tollhouse.routing.budget import BudgetRules, RetryBudget
@@ -23,6 +24,7 @@ from tollhouse.upstream.auth import authorization
 from tollhouse.upstream.client import Upstream, UpstreamAnswer, UpstreamRequest
 from tollhouse.wire.format import AnswerPolicy, UpstreamFormat
 from tollhouse.wire.gathering import Gathering
+from tollhouse.wire.images import ImagesPipe
 from tollhouse.wire.pipe import Pipe
 from tollhouse.wire.provider_faults import retry_after
 
@@ -47,6 +49,8 @@ class Opened(msgspec.Struct, kw_only=True):
     ended: bool
     losses: list[Loss]
     """What the translation has lost so far; a stream may add to it until its end."""
+    media_type: str = "application/json"
+    """Of an answer in one piece."""
     broke_off: Callable[[], None]
     """To be told when the provider did not bring the answer to its end."""
 
@@ -113,8 +117,11 @@ class _Seen:
 class Attempts:
     """Runs a `Plan`; every try leaves an `Attempt` in the trail."""
 
-    def __init__(self, upstream: Upstream, limits: AttemptLimits, around: Surroundings, notices: Notices) -> None:
+    def __init__(
+        self, upstream: Upstream, limits: AttemptLimits, around: Surroundings, notices: Notices, pictures: Pictures
+    ) -> None:
         self._upstream = upstream
+        self._pictures = pictures
         self._limits = limits
         self._around = around
         self._health = around.health
@@ -127,6 +134,8 @@ class Attempts:
         asked = admitted.call.headers.get(_ON_LOSS_HEADER, "").strip().lower()
         on_loss: OnLoss = "reject" if asked == "reject" else self._limits.on_loss
         stages = Stages(admitted, policy, on_loss, self._around)
+        if (images := admitted.scan.peek.images) is not None:
+            await self._pictures.check_room(admitted.call, images, policy)
         budget = self._budget(admitted.resolved.label)
         limits = PlanLimits(attempts=self._limits.attempts, deadline_s=admitted.call.started_s + self._limits.budget_s)
         plan = Plan(stages.stages(traces.told), self._health, budget, limits, self._around.chance)
@@ -222,6 +231,7 @@ class Attempts:
             losses = [*admitted.candidates.asked.losses, *asking.outgoing.losses(deployment)]
             pipe = asking.outgoing.pipe(deployment, asking.policy, losses)
             first, ended = await self._beginning(answer, pipe, seen, stream=request.stream)
+            media_type = await self._handed_over(pipe, asking, deployment)
         except BaseException as error:
             if answer is not None:
                 answer.close()
@@ -238,6 +248,7 @@ class Attempts:
             first=first,
             ended=ended,
             losses=losses,
+            media_type=media_type,
             broke_off=lambda: self._health.broke_off(choice, self._clock_s()),
         )
 
@@ -250,6 +261,15 @@ class Attempts:
             answer.close()
             raise
         return answer
+
+    async def _handed_over(self, pipe: Pipe, asking: Asking, deployment: Deployment) -> str:
+        """The media type of an answer in one piece, whose pictures, if any, are where the caller wants them: what fails
+        until then fails over."""
+        images = asking.admitted.scan.peek.images
+        if images is None or not isinstance(pipe, ImagesPipe):
+            return "application/json"
+        handing = handing_of(asking.admitted.call, images, asking.policy)
+        return await self._pictures.hand_over(pipe, asking.admitted.call, handing, deployment.provider.base_url)
 
     async def _beginning(self, answer: UpstreamAnswer, pipe: Pipe, seen: _Seen, *, stream: bool) -> tuple[bytes, bool]:
         """The first bytes for the caller, and whether they are all. The pipe keeps the frames before the first content

@@ -14,7 +14,7 @@ from tollhouse.ir.usage import Usage
 from tollhouse.wire.format import AnswerPolicy, Peek, WireFormat
 from tollhouse.wire.translation import BodyTranslation, Made, StreamTranslation
 
-_COUNTERS = tuple(name for name in Usage.__struct_fields__ if name != "source")
+_COUNTERS = tuple(name for name in Usage.__struct_fields__ if name.endswith("_tokens"))
 _OUTPUT_COUNTERS = (
     "output_tokens",
     "reasoning_tokens",
@@ -203,7 +203,7 @@ def _sum(usages: Sequence[Usage]) -> Usage | None:
     if not usages:
         return None
     counts = {name: sum(getattr(usage, name) for usage in usages) for name in _COUNTERS}
-    return Usage(**counts, source=usages[0].source)
+    return msgspec.structs.replace(usages[0], **counts)
 
 
 def open_gathering(
