@@ -23,6 +23,7 @@ class Operation(enum.Enum):
     ACCOUNT = "account"
     HEALTH = "health"
     READY = "ready"
+    DOCUMENT = "document"
 
 
 class Probes(Protocol):
@@ -46,7 +47,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     tells what the key's consumer has and used, and `show` that of GENERATION, which tells what became of one call.
     `public` ones need no key. `read_key` is for a route that takes keys in other headers than the rest of its dialect.
     `no_websocket` marks a path that other servers also offer as a WebSocket: a handshake there is answered 426, so that
-    programs fall back to HTTP at once.
+    programs fall back to HTTP at once. `document` is the body of DOCUMENT, the dialect's OpenAPI document.
     """
 
     method: str
@@ -59,7 +60,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     public: bool = False
     read_key: Callable[[Mapping[str, str]], str | None] | None = None
     no_websocket: bool = False
+    document: bytes = b""
     show: Callable[[Generation], bytes] | None = None
+
+
+def document_route(path: str, document: bytes) -> Route:
+    """Where a dialect's OpenAPI document is served; anybody may read it."""
+    return Route(method="GET", path=path, operation=Operation.DOCUMENT, endpoint=path, public=True, document=document)
 
 
 class Dialect(Wording, Protocol):
