@@ -300,7 +300,6 @@ def test_arguments_come_in_pieces_that_make_json(running: RunningGateway, upstre
         ("chat", "messages", [{"role": "boss", "content": "x"}]),
         ("responses", "previous_response_id", "resp_1"),
         ("responses", "conversation", "conv_1"),
-        ("responses", "background", True),
         ("responses", "temperature", 2.1),
         ("messages", "temperature", 1.1),
         ("messages", "max_tokens", 0),
@@ -319,6 +318,15 @@ def test_what_is_out_of_bounds_is_refused_in_the_callers_envelope(
     assert field in error["message"]
     assert (reply.json().get("type") == "error") == (caller == "messages")
     assert len(running.arrivals()) == before
+
+
+@pytest.mark.row(77)
+def test_only_a_provider_of_the_format_follows_the_conversation_that_it_keeps(running: RunningGateway) -> None:
+    reply = call(running, "responses", "responses/script/say=x", conversation="conv_1", background=True)
+    assert reply.status == 200, reply.body
+    assert told(running)["conversation"] == "conv_1"
+    # Its answer would have to be fetched from here, so it is waited for.
+    assert "background" not in told(running)
 
 
 @pytest.mark.row(92)

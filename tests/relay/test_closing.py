@@ -20,6 +20,8 @@ from tollhouse.observe.record import CallRecord
 from tollhouse.relay import settling as settling_module
 from tollhouse.relay.closing import Closing, Progress
 from tollhouse.relay.settling import Settling
+from tollhouse.tokens import encodings
+from tollhouse.tokens.encodings import BYTES, Vocabulary
 from tollhouse.wire.quirks import Quirks
 
 PLAIN = Quirks()
@@ -71,7 +73,13 @@ def closing(books: Books, out: io.BytesIO, metrics: Metrics | None = None) -> Cl
     return Closing(settling(books, out, metrics), metrics or Metrics(), log, lambda: 1.0)
 
 
-def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300, quirks: Quirks = PLAIN) -> Progress:
+def progress(
+    usage: Usage | None,
+    received_bytes: int,
+    body: bytes = b"x" * 300,
+    quirks: Quirks = PLAIN,
+    tokenizer: str = BYTES,
+) -> Progress:
     """A call whose answer has begun: what the provider reported, and how much came."""
     bare = types.SimpleNamespace
     principal = Principal(workspace_id="ws", workspace="w", key_id="k", key_hint="th-...", account_id="credit:ws")
@@ -86,7 +94,7 @@ def progress(usage: Usage | None, received_bytes: int, body: bytes = b"x" * 300,
         client_request_id=None,
     )
     resolved = bare(
-        model=bare(price=PRICE, context_length=0, max_output_tokens=0),
+        model=bare(price=PRICE, context_length=0, max_output_tokens=0, tokenizer=tokenizer),
         slug="a/b",
         label="a/b",
         upstream_model=lambda _deployment: "b",
@@ -159,6 +167,32 @@ def test_a_finish_reason_of_any_length_does_not_fill_the_books() -> None:
     asyncio.run(closing(books, io.BytesIO()).settle(call, "ok"))
     ((_, record),) = books.kept
     assert record.finish_reason == "x" * 64
+
+
+@pytest.mark.fault(42)
+def test_the_vocabulary_is_made_ready_at_the_first_estimate_and_used_from_then_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    coding = Vocabulary("o200k_base")
+    monkeypatch.setitem(encodings._ENCODINGS, "o200k_base", coding)
+    text = b"The gateway counts what it has sent and received, and says so in the record of the call. " * 30
+    metrics, books = Metrics(), Books()
+
+    async def run() -> None:
+        subject = closing(books, io.BytesIO(), metrics)
+        await subject.settle(progress(None, 3000, text, tokenizer="o200k_base"), "ok")
+        # What was begun in a thread is waited for.
+        await asyncio.get_running_loop().shutdown_default_executor()
+        assert coding.is_loaded
+        await subject.settle(progress(None, 3000, text, tokenizer="o200k_base"), "ok")
+
+    asyncio.run(run())
+    (_, by_size), (_, by_words) = books.kept
+    assert (by_size.prompt_tokens, by_size.completion_tokens) == (len(text) // 3, 1000)
+    assert abs(by_words.prompt_tokens - coding.count_text(text.decode())) <= 2
+    assert 550 < by_words.completion_tokens < 750
+    assert {by_size.usage_source, by_words.usage_source} == {"estimated"}
+    assert b'tollhouse_estimated_calls_total{model="a/b"} 2.0' in metrics.render()
 
 
 def test_a_picture_in_the_prompt_is_not_estimated_by_its_bytes() -> None:

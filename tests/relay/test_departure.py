@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tollhouse.catalog.entries import OnDisconnect
+from tollhouse.observe.metrics import Metrics
 from tollhouse.relay.call import CallerGoneError, Headers
 from tollhouse.relay.departure import Departure, Drains
 
@@ -28,6 +29,14 @@ class FakeCaller:
         self.callback()
 
 
+def lines(metrics: Metrics) -> set[bytes]:
+    return set(metrics.render().split(b"\n"))
+
+
+def counted(outcome: str, times: float) -> bytes:
+    return f'tollhouse_drains_total{{outcome="{outcome}"}} {float(times)}'.encode()
+
+
 async def wait_in(departure: Departure, seconds: float = 30) -> None:
     with departure:
         await asyncio.sleep(seconds)
@@ -36,7 +45,7 @@ async def wait_in(departure: Departure, seconds: float = 30) -> None:
 def test_leaving_ends_the_section() -> None:
     async def run() -> None:
         caller = FakeCaller()
-        departure = Departure(caller, Drains(1, 60))
+        departure = Departure(caller, Drains(1, 60, Metrics()))
         asyncio.get_running_loop().call_soon(caller.leave)
         with pytest.raises(CallerGoneError):
             await wait_in(departure)
@@ -48,7 +57,7 @@ def test_leaving_ends_the_section() -> None:
 def test_leaving_outside_of_a_section_is_noticed_at_the_next_one() -> None:
     async def run() -> None:
         caller = FakeCaller()
-        departure = Departure(caller, Drains(1, 60))
+        departure = Departure(caller, Drains(1, 60, Metrics()))
         caller.leave()
         await asyncio.sleep(0)
         with pytest.raises(CallerGoneError):
@@ -60,7 +69,7 @@ def test_leaving_outside_of_a_section_is_noticed_at_the_next_one() -> None:
 def test_a_cancellation_from_elsewhere_stays_one() -> None:
     async def run() -> None:
         caller = FakeCaller()
-        task = asyncio.create_task(wait_in(Departure(caller, Drains(1, 60))))
+        task = asyncio.create_task(wait_in(Departure(caller, Drains(1, 60, Metrics()))))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -72,7 +81,7 @@ def test_a_cancellation_from_elsewhere_stays_one() -> None:
 def test_leaving_while_being_cancelled_from_elsewhere_stays_a_cancellation() -> None:
     async def run() -> None:
         caller = FakeCaller()
-        task = asyncio.create_task(wait_in(Departure(caller, Drains(1, 60))))
+        task = asyncio.create_task(wait_in(Departure(caller, Drains(1, 60, Metrics()))))
         await asyncio.sleep(0)
         task.cancel()
         caller.leave()
@@ -85,7 +94,8 @@ def test_leaving_while_being_cancelled_from_elsewhere_stays_a_cancellation() -> 
 @pytest.mark.fault(28)
 def test_what_is_billed_anyway_goes_on_until_its_time_is_over() -> None:
     async def run() -> None:
-        caller, drains = FakeCaller(), Drains(1, 0.5)
+        caller, metrics = FakeCaller(), Metrics()
+        drains = Drains(1, 0.5, metrics)
         departure = Departure(caller, drains)
         departure.asking("drain", stream=True)
         asyncio.get_running_loop().call_soon(caller.leave)
@@ -97,6 +107,7 @@ def test_what_is_billed_anyway_goes_on_until_its_time_is_over() -> None:
             await wait_in(departure)
         departure.done()
         assert drains.running == 0
+        assert {b"tollhouse_drains_in_flight 0.0", counted("overdue", 1)} <= lines(metrics)
         await asyncio.sleep(0)
 
     asyncio.run(run())
@@ -104,7 +115,8 @@ def test_what_is_billed_anyway_goes_on_until_its_time_is_over() -> None:
 
 def test_there_is_room_for_so_many_drains_and_each_gives_its_place_back() -> None:
     async def run() -> None:
-        drains = Drains(2, 60)
+        metrics = Metrics()
+        drains = Drains(2, 60, metrics)
         departures: list[Departure] = []
         for _ in range(3):
             caller = FakeCaller()
@@ -114,17 +126,19 @@ def test_there_is_room_for_so_many_drains_and_each_gives_its_place_back() -> Non
         assert [departure.draining for departure in departures] == [True, True, False]
         with pytest.raises(CallerGoneError):
             await wait_in(departures[2])
+        assert {b"tollhouse_drains_in_flight 2.0", counted("refused", 1)} <= lines(metrics)
         for departure in departures:
             departure.done()
             departure.done()
         assert drains.running == 0
+        assert {b"tollhouse_drains_in_flight 0.0", counted("refused", 1), counted("ended", 2)} <= lines(metrics)
 
     asyncio.run(run())
 
 
 def test_a_drain_is_cancelled_like_anything_when_the_gateway_is_stopped() -> None:
     async def run() -> None:
-        caller, drains = FakeCaller(), Drains(1, 60)
+        caller, drains = FakeCaller(), Drains(1, 60, Metrics())
         departure = Departure(caller, drains)
         departure.asking("drain", stream=True)
         task = asyncio.create_task(wait_in(departure))
@@ -155,7 +169,7 @@ def test_a_drain_is_cancelled_like_anything_when_the_gateway_is_stopped() -> Non
 def test_what_goes_on_without_its_caller(what: OnDisconnect | None, stream: bool, goes_on: bool) -> None:
     async def run() -> None:
         caller = FakeCaller()
-        departure = Departure(caller, Drains(1, 60))
+        departure = Departure(caller, Drains(1, 60, Metrics()))
         departure.asking(what, stream=stream)
         caller.leave()
         assert departure.draining == goes_on

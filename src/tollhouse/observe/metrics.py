@@ -5,6 +5,7 @@ import os
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
+from tollhouse.observe.money_metrics import MoneyMetrics
 from tollhouse.observe.provider_metrics import ProviderMetrics
 from tollhouse.observe.record import CallRecord
 
@@ -23,13 +24,14 @@ class _Children(msgspec.Struct, frozen=True):
     first_byte: Histogram
 
 
-class Metrics:
+class Metrics(MoneyMetrics):
     """The process's metrics; several workers of one gateway add theirs up through a shared folder."""
 
     content_type = b"text/plain; version=0.0.4; charset=utf-8"
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        super().__init__(self._registry)
         self._calls = Counter(
             "tollhouse_calls_total",
             "Calls by how they ended.",
@@ -64,26 +66,6 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
-        self._lost = Counter(
-            "tollhouse_lost_calls_total",
-            "Calls whose process died; nobody was charged, the provider may have billed them.",
-            registry=self._registry,
-        )
-        self._overage = Counter(
-            "tollhouse_overage_nano_usd_total", "What calls cost beyond their hold.", registry=self._registry
-        )
-        self._leaked = Counter(
-            "tollhouse_leaked_holds_total", "Holds that no settlement ended: faults of ours.", registry=self._registry
-        )
-        self._spooled = Gauge(
-            "tollhouse_spooled_settlements",
-            "Settlements that the books have not taken yet.",
-            registry=self._registry,
-            multiprocess_mode="livesum",
-        )
-        self._open_holds = Gauge(
-            "tollhouse_open_holds", "Calls held for now.", registry=self._registry, multiprocess_mode="livesum"
-        )
         self.providers = ProviderMetrics(self._registry)
         self._children: dict[tuple[str, ...], _Children] = {}
 
@@ -98,6 +80,8 @@ class Metrics:
             children.tokens_in.inc(record.prompt_tokens)
             children.tokens_out.inc(record.completion_tokens)
             children.cost.inc(record.cost_nano_usd)
+        if record.usage_source == "estimated":
+            self.estimated(model_label)
         for attempt in record.attempts:
             self.providers.attempt(attempt.provider, attempt.outcome)
         children.seconds.observe((record.finished_at_ms - record.started_at_ms) / 1000)
@@ -118,26 +102,6 @@ class Metrics:
     def refused(self, dialect: str, error: str) -> None:
         """Count one request that was refused before it became a call."""
         self._refused.labels(dialect, error).inc()
-
-    def lost(self, calls: int) -> None:
-        """Count calls whose process died."""
-        self._lost.inc(calls)
-
-    def overage(self, amount_nano_usd: int) -> None:
-        """Count what a call cost beyond its hold."""
-        self._overage.inc(amount_nano_usd)
-
-    def leaked(self) -> None:
-        """Count a hold that had to be ended by the watchdog."""
-        self._leaked.inc()
-
-    def spooled(self, settlements: int) -> None:
-        """So many settlements wait in the spool."""
-        self._spooled.set(settlements)
-
-    def open_holds(self, holds: int) -> None:
-        """So many calls are held for."""
-        self._open_holds.set(holds)
 
     def in_flight(self, change: int) -> None:
         """One call more (1) or fewer (-1) is being answered."""

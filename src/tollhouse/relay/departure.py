@@ -5,26 +5,31 @@ import asyncio
 from types import TracebackType
 
 from tollhouse.catalog.entries import OnDisconnect
+from tollhouse.observe.metrics import Metrics
 from tollhouse.relay.call import Caller, CallerGoneError
 
 
 class Drains:
     """How many calls may be drained at once, and for how long each."""
 
-    def __init__(self, at_once: int, limit_s: float) -> None:
+    def __init__(self, at_once: int, limit_s: float, metrics: Metrics) -> None:
         self.limit_s = limit_s
+        self._metrics = metrics
         self.running = 0
         self._at_once = at_once
 
     def begin(self) -> bool:
         """Whether one more may; `end` follows."""
         if self.running >= self._at_once:
+            self._metrics.drain_ends("refused")
             return False
+        self._metrics.drain_begins()
         self.running += 1
         return True
 
-    def end(self) -> None:
-        """One has ended."""
+    def end(self, *, overdue: bool) -> None:
+        """One has ended, by itself or because it took too long."""
+        self._metrics.drain_ends("overdue" if overdue else "ended")
         self.running -= 1
 
 
@@ -62,7 +67,7 @@ class Departure:
             self._timer.cancel()
         if self.draining:
             self.draining = False
-            self._drains.end()
+            self._drains.end(overdue=self._over)
 
     def __enter__(self) -> None:
         """Raises CallerGoneError when he has already left and nothing is drained."""

@@ -3,8 +3,12 @@ and received."""
 
 import msgspec
 
-from tollhouse.ir.usage import Usage
-from tollhouse.tokens.bounds import likely_prompt_tokens, likely_tokens, most_tokens
+from tollhouse.catalog.entries import Price
+from tollhouse.ir.usage import GeneratedImages, Usage
+from tollhouse.money.image_pricing import image_tokens
+from tollhouse.tokens.bounds import most_tokens
+from tollhouse.tokens.encodings import BYTES, encoding
+from tollhouse.tokens.estimate import estimate
 from tollhouse.wire.quirks import Quirks
 
 # The longest token of text in a published vocabulary is 128 blanks (OpenAI's o200k_base): a report of fewer tokens
@@ -20,7 +24,8 @@ _UNKNOWN_ROOM_TOKENS = 2**24
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider was asked: the caller's body in so many `calls`, the most output tokens of each of `choices`
-    answers (None: as many as the model makes), and the model's window and longest answer in tokens, 0 where unknown."""
+    answers (None: as many as the model makes), the model's window and longest answer in tokens, 0 where unknown, and
+    its vocabulary."""
 
     body: bytes
     output_limit: int | None = None
@@ -28,15 +33,18 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     calls: int = 1
     context_length: int = 0
     max_output_tokens: int = 0
+    tokenizer: str = BYTES
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
     """What came back: the last trusted report of the provider, if any, how many bytes of generated text, reasoning and
-    tool arguments had come when it was made, and how many came in all."""
+    tool arguments had come when it was made, and how many came in all. `cut`: the gateway ended the stream, because it
+    had passed twice the limit on the answer; what was handed out beyond the limit is charged as well."""
 
     report: Usage | None = None
     reported_at_bytes: int = 0
     size_bytes: int = 0
+    cut: bool = False
 
 
 def meter(sent: Sent, received: Received) -> Usage:
@@ -48,19 +56,29 @@ def meter(sent: Sent, received: Received) -> Usage:
     """
     report = received.report
     if report is None or not _makes_sense(report, sent, received):
-        prompt = Usage(input_tokens=sent.calls * likely_prompt_tokens(sent.body))
-        return _bounded(prompt, likely_tokens(received.size_bytes), sent)
+        counted = estimate(sent.body, encoding(sent.tokenizer))
+        prompt = Usage(input_tokens=sent.calls * counted.prompt_tokens)
+        return _bounded(prompt, counted.tokens_of(received.size_bytes), sent, received)
     told_bytes = received.reported_at_bytes if report.completion_tokens else 0
     rest_bytes = received.size_bytes - told_bytes
     if rest_bytes <= 0:
         return report
-    if told_bytes > 0:
-        return _bounded(report, report.completion_tokens + likely_tokens(rest_bytes), sent)
     # Figures for output that had not come yet: all of it, told in advance, or no more than a beginning (Anthropic's
     # message_start says 1).
-    if rest_bytes <= report.completion_tokens * _MANY_BYTES:
+    if told_bytes == 0 and rest_bytes <= report.completion_tokens * _MANY_BYTES:
         return report
-    return _bounded(report, likely_tokens(rest_bytes), sent)
+    told_tokens = report.completion_tokens if told_bytes else 0
+    rest_tokens = estimate(sent.body, encoding(sent.tokenizer)).tokens_of(rest_bytes)
+    return _bounded(report, told_tokens + rest_tokens, sent, received)
+
+
+def with_images(usage: Usage, made: GeneratedImages, price: Price) -> Usage:
+    """The usage of a call for pictures. Where the provider told no tokens, each is taken to have those that the
+    catalogue has for it."""
+    if usage.source == "estimated":
+        tokens = made.count * image_tokens(price, made.size, made.quality)
+        usage = msgspec.structs.replace(usage, image_output_tokens=tokens)
+    return msgspec.structs.replace(usage, images=made)
 
 
 def placed(report: Usage | None, quirks: Quirks) -> Usage | None:
@@ -94,10 +112,10 @@ def _makes_sense(report: Usage, sent: Sent, received: Received) -> bool:
     return told_bytes <= report.completion_tokens * _LONGEST_TOKEN_BYTES
 
 
-def _bounded(known: Usage, output_tokens: int, sent: Sent) -> Usage:
+def _bounded(known: Usage, output_tokens: int, sent: Sent, received: Received) -> Usage:
     """An estimate on the ground of what is `known` of the prompt, within what the call was admitted for."""
     limit = sent.output_limit or sent.max_output_tokens
-    if limit:
+    if limit and not received.cut:
         output_tokens = min(output_tokens, max(known.completion_tokens, limit * sent.choices))
     text_tokens = max(0, output_tokens - known.audio_output_tokens - known.image_output_tokens)
     return msgspec.structs.replace(

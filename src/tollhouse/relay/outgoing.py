@@ -9,7 +9,7 @@ from tollhouse.ir.fault import invalid_request
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest
 from tollhouse.relay.admission import Admitted
-from tollhouse.relay.way_out import OnLoss
+from tollhouse.relay.way_out import OnLoss, soundest
 from tollhouse.tokens.bounds import likely_prompt_tokens
 from tollhouse.wire.custom_tools import asked_as_functions, names_of
 from tollhouse.wire.envelope import may_hold_envelope, request_taken_back
@@ -19,8 +19,6 @@ from tollhouse.wire.pipe import Pipe, open_pipe
 from tollhouse.wire.quirks import Quirks
 from tollhouse.wire.tool_groups import grouped_names
 from tollhouse.wire.translation import Made, open_translation
-
-_NAMED_LOSSES = 20
 
 
 class Outgoing:
@@ -34,7 +32,7 @@ class Outgoing:
         self._admitted = admitted
         self._own = own
         self._formats = formats
-        self._on_loss = on_loss
+        self._on_loss: OnLoss = on_loss
         self._sealed = may_hold_envelope(admitted.call.body)
         self._request: ChatRequest | None = admitted.request
         self._encoded: dict[tuple[str, str, Quirks], tuple[bytes, tuple[Loss, ...]]] = {}
@@ -57,28 +55,28 @@ class Outgoing:
         """The deployments to ask, those that lose nothing first; among equals the order stays.
 
         Raises FaultError (invalid_request) when each of them would lose something and losses are to be refused, or
-        when several answers are asked for and only a translation could give them.
+        when several answers are asked for, or turns that a provider keeps, and only a translation could give them.
         """
         formats = {deployment.format for deployment in deployments}
         if formats == {self._own.name} and not self._sealed:
             return list(deployments)
+        peek = self._admitted.scan.peek
         able = [one for one in deployments if self._can_give_all_choices(one)]
+        if peek.keeps_turns:
+            able = [one for one in able if not self.is_translated(one)]
+        if not able and peek.keeps_turns:
+            raise invalid_request(
+                "The conversation is kept by a provider that this model does not have, and no responses are kept here. "
+                "Send the whole conversation in the request.",
+                "conversation",
+            )
         if not able:
             raise invalid_request(
                 "n must be 1 for this model: its provider speaks a format with one answer per call. Send n calls.", "n"
             )
         if len(formats) == 1 and self._on_loss == "report":
             return able
-        sound = [one for one in able if not self.losses(one)]
-        if sound or self._on_loss == "report":
-            lossy = [one for one in able if one not in sound] if self._on_loss == "report" else []
-            return [*sound, *lossy]
-        named = [loss.path for loss in self.losses(able[0])][:_NAMED_LOSSES]
-        raise invalid_request(
-            f"The model's provider speaks a format that cannot say: {', '.join(named)}. "
-            "Leave that out, choose another model, or allow losses.",
-            named[0],
-        )
+        return soundest(able, self.losses, self._on_loss)
 
     def body(self, deployment: Deployment) -> bytes:
         """The body that the deployment is sent."""

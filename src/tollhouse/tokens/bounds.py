@@ -1,7 +1,9 @@
 """Token counts from byte counts alone: a hard upper bound, and an estimate where nobody counted."""
 
 _FILE_STRING_BYTES = 4096
-_FILE_TOKENS = 1500
+FILE_TOKENS = 1500
+"""What a file inside of a request counts."""
+
 _PICTURE_MOST_TOKENS = 16_000
 # PNG, JPEG, GIF and WebP in base64, and any picture as a data URL.
 _PICTURE_STARTS = (b"data:image/", b"iVBORw0KGgo", b"/9j/", b"R0lGOD", b"UklGR")
@@ -20,14 +22,14 @@ def likely_tokens(utf8_bytes: int) -> int:
 def likely_prompt_tokens(body: bytes) -> int:
     """What a request of this JSON body comes to on average. A file inside of it (a long string of ASCII without a
     space, as base64 is) counts 1,500 tokens, about what vendors take for a large picture, whatever its size."""
-    files = [text for text in body.split(b'"') if _is_file(text)]
-    return likely_tokens(len(body) - sum(map(len, files))) + _FILE_TOKENS * len(files)
+    files = [text for text in body.split(b'"') if is_file(text)]
+    return likely_tokens(len(body) - sum(map(len, files))) + FILE_TOKENS * len(files)
 
 
 def most_prompt_tokens(body: bytes) -> int:
     """More than a request of this JSON body can have: a token for each byte, but of a file inside of it what a vendor
     may make of it at most: of a picture 16,000 tokens whatever its size, of another file a token for four bytes."""
-    files = [text for text in body.split(b'"') if _is_file(text)]
+    files = [text for text in body.split(b'"') if is_file(text)]
     counted = sum(min(len(text), _PICTURE_MOST_TOKENS if _is_picture(text) else len(text) // 4) for text in files)
     return len(body) - sum(map(len, files)) + counted
 
@@ -36,5 +38,6 @@ def _is_picture(text: bytes) -> bool:
     return text.startswith(_PICTURE_STARTS)
 
 
-def _is_file(text: bytes) -> bool:
+def is_file(text: bytes) -> bool:
+    """Whether a string of a request is a file: long, ASCII, and without a space, as base64 is."""
     return len(text) >= _FILE_STRING_BYTES and text.isascii() and b" " not in text

@@ -43,6 +43,10 @@ class Encoding(Protocol):
         """How many tokens the text has. The names of special tokens in it are text like any other."""
         ...
 
+    def load(self) -> None:
+        """Make the vocabulary ready, on a thread; nothing when it is."""
+        ...
+
 
 class _Tokenizer(Protocol):
     def encode_ordinary(self, text: str) -> Sequence[int]: ...
@@ -57,6 +61,9 @@ class ByteEstimate:
     def count_text(self, text: str) -> int:
         """Three bytes to a token, rounded up."""
         return likely_tokens(len(text.encode("utf-8", "surrogatepass")))
+
+    def load(self) -> None:
+        """There is nothing to load."""
 
 
 class Vocabulary:
@@ -81,6 +88,10 @@ class Vocabulary:
         pieces = (sound[start : start + _SLICE_CHARS] for start in range(0, len(sound), _SLICE_CHARS))
         # Not `encode`: it takes "<|endoftext|>" in a prompt for one token, so that a caller could hide text.
         return sum(len(tokenizer.encode_ordinary(piece)) for piece in pieces)
+
+    def load(self) -> None:
+        """Make the vocabulary ready, on a thread; nothing when it is."""
+        self._load()
 
     def _load(self) -> _Tokenizer:
         with self._loading:

@@ -36,6 +36,7 @@ from tollhouse.ir.request import (
     ToolChoice,
 )
 from tollhouse.wire.openai_responses.format import OpenAIResponses
+from tollhouse.wire.quirks import STANDARD
 
 NAME = "openai_responses"
 FORMAT = OpenAIResponses()
@@ -141,8 +142,12 @@ def test_explicit_nulls_and_empty_tools() -> None:
 def test_a_previous_response_is_refused() -> None:
     assert refused(previous_response_id="resp_1") == "previous_response_id"
     assert refused(conversation={"id": "conv_1"}) == "conversation"
-    assert refused(background=True) == "background"
-    assert kept(decode(background=False)) == kept(decode())
+
+
+def test_a_provider_of_the_format_follows_its_conversation_and_answers_while_the_caller_waits() -> None:
+    body = {"model": "m", "input": "Hi", "conversation": "conv_1", "prompt": {"id": "p"}, "store": True}
+    scanned = FORMAT.scan(json.dumps(body | {"background": True}).encode())
+    assert json.loads(FORMAT.rewrite(scanned, {}, STANDARD)) == body
 
 
 @pytest.mark.row(78)

@@ -115,7 +115,6 @@ class ResponsesRequest(msgspec.Struct, gc=False):
     text: TextOptions | None = None
     reasoning: Reasoning | None = None
     previous_response_id: str | None = None
-    conversation: msgspec.Raw = msgspec.Raw()
     background: bool | None = None
     plugins: Plugins | None = None
     hi_tool_events: bool | None = None
@@ -160,7 +159,12 @@ _NAMED: Final = (needs("name", Json.STRING),)
 def check_responses(body: bytes) -> None:
     """Refuse a body that does not fit the contract. Raises FaultError (invalid_request) naming the field."""
     request = _READER.read(body)
-    _check_stateless(request)
+    if request.previous_response_id is not None:
+        raise invalid_request(
+            "`previous_response_id` is not supported: no responses are kept here. Send the whole conversation in "
+            "`input`, and null or nothing for this field.",
+            "previous_response_id",
+        )
     if not isinstance(request.input, str):
         _check_items(request.input)
     for index, tool in enumerate(request.tools or ()):
@@ -170,26 +174,6 @@ def check_responses(body: bytes) -> None:
         check_member(choice, _NAMED, "tool_choice")
     if sent(request.metadata):
         check_metadata(request.metadata)
-
-
-def _check_stateless(request: ResponsesRequest) -> None:
-    """Refuse what builds on something that a provider keeps: it would be read, or billed, behind the caller's back."""
-    for field, given in (
-        ("previous_response_id", request.previous_response_id is not None),
-        ("conversation", sent(request.conversation)),
-    ):
-        if given:
-            raise invalid_request(
-                f"`{field}` is not supported: no responses are kept here. Send the whole conversation in `input`, and "
-                "null or nothing for this field.",
-                field,
-            )
-    if request.background:
-        raise invalid_request(
-            "`background` is not supported: no responses are kept here to be fetched later. Wait for the answer, or "
-            "stream it, and send false or nothing for this field.",
-            "background",
-        )
 
 
 def _check_items(items: Sequence[Item]) -> None:

@@ -15,6 +15,7 @@ from tollhouse.dialects.strict import strict_routes
 from tollhouse.dialects.voltagegpu.document import voltage_document
 from tollhouse.dialects.voltagegpu.errors import VoltageWording
 from tollhouse.dialects.voltagegpu.schema import check_chat
+from tollhouse.dialects.voltagegpu.schema_images import check_images
 from tollhouse.relay.call import Headers, Voice
 from tollhouse.routing.auto import Decision
 from tollhouse.wire.format import AnswerPolicy, Peek
@@ -23,6 +24,7 @@ from tollhouse.wire.format import AnswerPolicy, Peek
 _MOUNTS: Final = ("", "/api/voltage")
 _CHAT: Final = "/v1/chat/completions"
 _EMBEDDINGS: Final = "/v1/embeddings"
+_IMAGES: Final = "/v1/images/generations"
 _MODELS: Final = "/v1/models"
 _DOCUMENT: Final = "/openapi/voltage.json"
 
@@ -33,6 +35,16 @@ _DEFAULTS: Final[Mapping[str, msgspec.Raw]] = MappingProxyType(
         "n": msgspec.Raw(b"1"),
         "presence_penalty": msgspec.Raw(b"0"),
         "frequency_penalty": msgspec.Raw(b"0"),
+    }
+)
+
+
+_IMAGE_DEFAULTS: Final[Mapping[str, msgspec.Raw]] = MappingProxyType(
+    {
+        "n": msgspec.Raw(b"1"),
+        "size": msgspec.Raw(b'"1024x1024"'),
+        "guidance_scale": msgspec.Raw(b"7.5"),
+        "num_inference_steps": msgspec.Raw(b"50"),
     }
 )
 
@@ -89,15 +101,44 @@ class VoltageEmbeddings(_VoltageVoice):
         return AnswerPolicy(model=asked.model, numbers=True)
 
 
+class VoltageImages(_VoltageVoice):
+    """The voice of a call for pictures: by address unless it says otherwise, or one as the whole body (behaviour.md
+    3.4)."""
+
+    format_name = "openai_images"
+
+    def validate(self, body: bytes) -> None:
+        """Check a request body against the contract. Raises FaultError (invalid_request)."""
+        check_images(body)
+
+    def defaults(self) -> Mapping[str, msgspec.Raw]:
+        """The contract's documented defaults."""
+        return _IMAGE_DEFAULTS
+
+    def policy(self, request_id: str, slug: str, asked: Peek) -> AnswerPolicy:
+        """By address where the caller does not say; alone as raw bytes for who accepts those."""
+        del request_id, slug, asked
+        return AnswerPolicy(pictures_as="url", raw_pictures=True)
+
+
+def _claim(headers: Mapping[str, str]) -> int:
+    """Whoever sends our own header means us, whatever an SDK sends besides (behaviour.md 5.1)."""
+    return 2 if "x-voltagegpu-key" in headers else 0
+
+
 def _routes() -> tuple[Route, ...]:
     calls: tuple[tuple[str, Operation, Voice], ...] = (
         (_CHAT, Operation.CHAT, VoltageChat()),
         (_EMBEDDINGS, Operation.EMBEDDINGS, VoltageEmbeddings()),
+        (_IMAGES, Operation.IMAGES, VoltageImages()),
     )
     found: list[Route] = []
     for mount in _MOUNTS:
         for path, operation, voice in calls:
-            found.append(Route(method="POST", path=mount + path, operation=operation, endpoint=path, voice=voice))
+            claim = _claim if mount + path == _IMAGES else None
+            found.append(
+                Route(method="POST", path=mount + path, operation=operation, endpoint=path, voice=voice, claim=claim)
+            )
         found.append(Route(method="GET", path=mount + _MODELS, operation=Operation.MODELS, endpoint=_MODELS))
     return tuple(found)
 

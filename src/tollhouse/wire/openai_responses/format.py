@@ -44,9 +44,15 @@ class OpenAIResponses:
         return Scan(fields, peek_fields(fields), len(body))
 
     def rewrite(self, scan: Scan, changes: Mapping[str, msgspec.Raw], quirks: Quirks) -> bytes:
-        """The body for a provider of the same format. Usage comes unasked, and the output limit has one name."""
+        """The body for a provider of the same format. Usage comes unasked, and the output limit has one name.
+
+        An answer in the background would come to nobody: there is nothing here that it could be fetched from, and what
+        it costs is known only when it is there. So it is given while the caller waits.
+        """
         del quirks
-        return join_object({**scan.fields, **changes})
+        fields = {**scan.fields, **changes}
+        fields.pop("background", None)
+        return join_object(fields)
 
     def decode_request(self, scan: Scan) -> ChatRequest:
         """Raises FaultError (invalid_request) naming the field that does not fit."""

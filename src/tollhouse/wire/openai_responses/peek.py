@@ -38,6 +38,7 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
         wants_usage=True,
         has_tools=bool(tools),
         paid=tuple(dict.fromkeys(_paid(fields, tools))),
+        keeps_turns=bytes(fields.get("conversation", b"null")) != b"null",
     )
 
 

@@ -26,8 +26,9 @@ _FORMAT_TYPES = ("text", "json_object", "json_schema")
 def decode_request(fields: Mapping[str, msgspec.Raw]) -> ChatRequest:
     """The request that the top-level `fields` of a body say; other settings of the vendor's become extensions.
 
-    Raises FaultError (invalid_request) naming the field that does not fit. Nothing is stored between calls, so that
-    neither an earlier response or conversation can be followed nor a later answer be fetched: both are refused.
+    Raises FaultError (invalid_request) naming the field that does not fit. Nothing is stored between calls, so a
+    `previous_response_id` or `conversation` cannot be followed and is refused: an answer without the turns in it would
+    be wrong, and nobody would see it.
     """
     parsed = {key: _parsed(key, raw) for key, raw in fields.items()}
     return _decode(Fields({key: value for key, value in parsed.items() if value is not None}, strict=True))
@@ -48,8 +49,6 @@ def _decode(fields: Fields) -> ChatRequest:
         if fields.get(field) is not None:
             message = f"{field} cannot be followed: nothing is stored here. Send the whole input instead."
             raise invalid_request(message, field)
-    if fields.boolean("background"):
-        raise invalid_request("background is not possible: nothing is stored here. Wait for the answer.", "background")
     messages = _decode_messages(fields)
     tools = fields.array("tools")
     text = fields.child("text") or Fields({})
