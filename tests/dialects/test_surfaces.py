@@ -24,6 +24,8 @@ def test_the_routes_are_those_of_the_contracts() -> None:
         ("hpp_router", "POST", "/v1/images/generations", "/v1/images/generations", "images", False),
         ("hpp_router", "GET", "/api/usage", "/api/usage", "account", False),
         ("hpp_router", "GET", "/api/quota-check", "/api/quota-check", "account", False),
+        ("hpp_router", "GET", "/openapi/hpp.json", "/openapi/hpp.json", "document", True),
+        ("voltagegpu", "GET", "/openapi/voltage.json", "/openapi/voltage.json", "document", True),
         ("hyperinfer", "POST", "/api/v1/chat/completions", "/api/v1/chat/completions", "chat", False),
         ("hyperinfer", "POST", "/api/v1/responses", "/api/v1/responses", "chat", False),
         ("hyperinfer", "POST", "/api/v1/messages", "/api/v1/messages", "chat", False),
@@ -57,6 +59,7 @@ def test_every_route_has_what_its_operation_needs_and_lies_below_a_root() -> Non
             assert (found.voice is not None) == (found.operation in CALLS)
             assert (found.view is not None) == (found.operation is Operation.ACCOUNT)
             assert (found.probes is not None) == (found.operation in {Operation.HEALTH, Operation.READY})
+            assert bool(found.document) == (found.operation is Operation.DOCUMENT)
             assert any(found.path == root or found.path.startswith(f"{root}/") for root in dialect.roots)
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from tollhouse.catalog.entries import Deployment
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
+from tollhouse.ir.loss import Loss
 from tollhouse.ir.usage import GeneratedImages, Usage
 from tollhouse.money.pricing import charge_lines
 from tollhouse.money.settlement import Spending, postings
@@ -109,10 +110,12 @@ class Closing:
             asked = opened.deployment if opened else progress.asked
             calls = admitted.calls(asked) if asked else 1
             lines = charge_lines(price, usage, service_tier, tool_uses=tool_uses, calls=calls)
-        failed = _failed_usages(progress)
-        lines += _attempt_lines(failed, first=max(1, len(lines)))
-        used = (usage, *(each for each, _ in failed))
-        spending = Spending(lines, sum(each.total_tokens for each in used if each is not None))
+        tokens = 0 if usage is None else usage.total_tokens
+        if progress.paid:
+            failed = _failed_usages(progress)
+            lines += _attempt_lines(failed, first=max(1, len(lines)))
+            tokens += sum(each.total_tokens for each, _ in failed)
+        spending = Spending(lines, tokens)
         record = self._record(progress, status, fault, usage, spending.cost_nano_usd)
         progress.closed = True
         hold = admitted.hold if admitted else None
@@ -164,7 +167,7 @@ class Closing:
             first_byte_ms=None if first_s is None else round((first_s - call.started_s) * 1000),
             attempts=tuple(progress.trail),
             client_request_id=call.client_request_id,
-            losses=tuple(dict.fromkeys(loss.path[:200] for loss in opened.losses))[:100] if opened else (),
+            losses=_paths(opened.losses) if opened and opened.losses else (),
             routed=_routed(admitted.decision) if admitted and admitted.decision else None,
         )
 
@@ -184,6 +187,10 @@ def _make_ready(coding: Encoding) -> None:
     """Have the model's vocabulary loaded for the next estimate: one call in an outage of figures is seldom alone."""
     if not coding.is_loaded:
         asyncio.get_running_loop().run_in_executor(None, coding.load)
+
+
+def _paths(losses: list[Loss]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(loss.path[:200] for loss in losses))[:100]
 
 
 def _finish_reason(opened: Opened | None) -> str | None:
@@ -246,7 +253,7 @@ def _failed_usages(progress: Progress) -> list[tuple[Usage, Paid]]:
     """What failed attempts have used by their providers' reports, as far as those can be true, and where: nothing is
     estimated."""
     admitted = progress.admitted
-    if admitted is None or not progress.paid:
+    if admitted is None:
         return []
     metered = [
         (meter(_sent(admitted, paid.deployment), Received(report=placed(paid.usage, paid.deployment.quirks))), paid)
@@ -281,6 +288,8 @@ def _sent(admitted: Admitted, deployment: Deployment) -> Sent:
 
 def _extras(admitted: Admitted, deployment: Deployment | None) -> tuple[str | None, dict[str, int]]:
     """The service tier, and the provider's own tools: Chat does not report their uses, so each counts once."""
+    if not admitted.scan.peek.paid:
+        return None, {}
     native = deployment is None or deployment.format == admitted.format.name
     names = [name.partition(":") for _, name in paid_features(admitted.scan, native=native)]
     service_tier = next((name for kind, _, name in names if kind == "service_tier"), None)

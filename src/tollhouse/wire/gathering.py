@@ -14,7 +14,7 @@ from tollhouse.ir.usage import Usage
 from tollhouse.wire.format import AnswerPolicy, Peek, WireFormat
 from tollhouse.wire.translation import BodyTranslation, Made, StreamTranslation
 
-_COUNTERS = tuple(name for name in Usage.__struct_fields__ if name not in {"images", "source"})
+_COUNTERS = tuple(name for name in Usage.__struct_fields__ if name.endswith("_tokens"))
 _OUTPUT_COUNTERS = (
     "output_tokens",
     "reasoning_tokens",
@@ -64,7 +64,7 @@ class GatheredStreams(StreamTranslation, Gathering):
 
     @property
     def is_complete(self) -> bool:
-        """Whether each of the calls has told its end."""
+        """Whether every call has told the end of its answer."""
         return all(decoder.is_complete for decoder in self._decoders)
 
     def feed(self, data: bytes) -> bytes:

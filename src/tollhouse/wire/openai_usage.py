@@ -6,9 +6,13 @@ import msgspec
 
 from tollhouse.ir.usage import Usage
 from tollhouse.wire.counters import DistrustError, count, details, first_count, usd_number
+from tollhouse.wire.scan import join_object
 
 # Top-level spellings: Moonshot, DeepSeek, Mistral, and Anthropic's own name behind compatible endpoints.
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens", "cache_read_input_tokens")
+
+
+_members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Spelling(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +93,16 @@ def shown_usage(
     if cost_nano_usd is not None:
         shown["cost"] = usd_number(cost_nano_usd)
     return shown
+
+
+def without_cost(usage: bytes) -> bytes | None:
+    """A provider's usage (JSON) without members about cost, which are what the gateway pays and not its callers; None
+    where there are none."""
+    if b"cost" not in usage:
+        return None
+    members = _members_decoder.decode(usage)
+    kept = {name: value for name, value in members.items() if "cost" not in name}
+    return None if len(kept) == len(members) else join_object(kept)
 
 
 def _are_counts(told: Mapping[str, object], names: Spelling) -> bool:

@@ -110,6 +110,14 @@ def test_tidy_shows_the_figures_of_the_provider_and_our_cost() -> None:
     assert (settled["prompt_tokens"], settled["prompt_tokens_details"]) == (7, {"cached_tokens": 0})
 
 
+@pytest.mark.fault(44)
+@pytest.mark.parametrize("name", ["cost", "cost_details", "estimated_cost", "cost_in_usd_ticks"])
+def test_what_a_provider_asks_of_the_gateway_is_not_shown(name: str) -> None:
+    told = {**USAGE, name: {"upstream": 9}, "is_byok": False}
+    got = body(MODEL, {**ANSWER, "usage": told})
+    assert got == {**ANSWER, "model": "acme/large", "usage": {**USAGE, "is_byok": False}}
+
+
 def test_tidy_flattens_content_in_parts() -> None:
     parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "ok"}]
     got = body(TIDY, {**ANSWER, "choices": [{"index": 0, "message": {"role": "assistant", "content": parts}}]})

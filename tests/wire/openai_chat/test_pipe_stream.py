@@ -110,6 +110,25 @@ def test_usage_frame_only_when_asked() -> None:
 
 
 @pytest.mark.fault(42)
+@pytest.mark.fault(44)
+@pytest.mark.parametrize("place", ["a frame of its own", "the last chunk", "every chunk"])
+def test_what_a_provider_asks_of_the_gateway_is_not_shown(place: str) -> None:
+    told = {**USAGE, "cost": 9, "cost_details": {"upstream": 9}}
+    frames = words(40)
+    if place == "every chunk":
+        frames = [{**frame, "usage": told} for frame in frames]
+    elif place == "the last chunk":
+        frames[-1] = {**frames[-1], "usage": told}
+    else:
+        frames.append(chunk(None, usage=told))
+    got = events(passed(opened(MODEL, usage=True), stream(*frames)))
+    assert [frame["usage"] for frame in got if frame.get("usage")] == [USAGE] * (
+        len(frames) if place == "every chunk" else 1
+    )
+    assert {frame["model"] for frame in got} == {"acme/large"}
+    assert not [frame for frame in got if "cost" in json.dumps(frame)]
+
+
 def test_usage_on_chunks_with_choices_is_removed_never_the_frame() -> None:
     chunks = [
         chunk({"content": "a"}, usage=USAGE),

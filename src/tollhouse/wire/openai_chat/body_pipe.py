@@ -25,6 +25,7 @@ from tollhouse.wire.openai_chat.tidying import (
     tidy_reason,
 )
 from tollhouse.wire.openai_chat.usage import shown_usage
+from tollhouse.wire.openai_usage import without_cost
 
 _NULL = msgspec.Raw(b"null")
 _NOUGHT = msgspec.Raw(b"0")
@@ -88,7 +89,7 @@ class BodyPipe:
         named = (("id", policy.answer_id), ("model", policy.model))
         changes = {name: value for name, value in named if value is not None}
         own_usage = policy.makes_usage or not self._answer.get("usage")
-        if not own_usage and (replaced := self._replaced(changes)) is not None:
+        if not own_usage and not self._tells_cost() and (replaced := self._replaced(changes)) is not None:
             return replaced
         raw = object_decoder.decode(self._body)
         fields: Plain = _tidy_answer(raw, self._reasons) if policy.tidy else {**raw}
@@ -97,7 +98,12 @@ class BodyPipe:
             cost = answered.cost_nano_usd if policy.cost else None
             told = None if policy.settled_usage else self._told_usage
             fields["usage"] = shown_usage(told, answered.usage, cost)
+        elif (bare := without_cost(bytes(raw["usage"]))) is not None:
+            fields["usage"] = msgspec.Raw(bare)
         return msgspec.json.encode(fields)
+
+    def _tells_cost(self) -> bool:
+        return self._told_usage is not None and any("cost" in name for name in self._told_usage)
 
     def _replaced(self, changes: dict[str, str]) -> bytes | None:
         """The body with members replaced where they stand; None when one is not there exactly once."""

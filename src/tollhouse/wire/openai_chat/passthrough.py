@@ -9,6 +9,7 @@ from tollhouse.wire.format import Answered, AnswerPolicy, Peek
 from tollhouse.wire.framing import Frame, sse_frame
 from tollhouse.wire.openai_chat.chunk import Plain
 from tollhouse.wire.openai_chat.stream_pipe import CUT, StreamPipe
+from tollhouse.wire.openai_usage import without_cost
 from tollhouse.wire.scan import join_object
 
 _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -36,6 +37,11 @@ class Passthrough(StreamPipe):
             if self._hides_usage:
                 return self._joined(frame, self._changes)
             self._usage_shown = True
+            return self._with_usage(frame)
+        return self._render(frame)
+
+    def _with_usage(self, frame: Frame) -> bytes:
+        """A frame whose usage the caller sees."""
         return self._render(frame)
 
     def _last_frames(self, answered: Answered) -> bytes:
@@ -49,7 +55,7 @@ class Passthrough(StreamPipe):
         if self._usage_shown:
             return b""
         if self._usage_frame is not None and not self._makes_usage:
-            return self._render(self._usage_frame)
+            return self._with_usage(self._usage_frame)
         return self._changed_head_frame(b"[]", self._own_usage(answered))
 
     def _changed_head_frame(self, choices: bytes, usage: msgspec.Raw | None = None) -> bytes:
@@ -65,7 +71,7 @@ class Passthrough(StreamPipe):
 
 
 class Patched(Passthrough):
-    """Another id or model in every chunk; all else verbatim.
+    """Another id or model in every chunk, and no word of what the gateway pays; all else verbatim.
 
     Both are the same in all chunks of a stream, so their very bytes are learned from one and replaced. Inside
     of a text those bytes cannot stand, since its quotes are escaped; where they do not stand exactly once, the chunk
@@ -93,6 +99,13 @@ class Patched(Passthrough):
         if self._replaced(frame.raw) is None:
             self._needles = self._learn_needles(frame)
         return super()._take(frame, chunk)
+
+    def _with_usage(self, frame: Frame) -> bytes:
+        usage = _fields_decoder.decode(frame.data or b"").get("usage")
+        bare = None if usage is None else without_cost(bytes(usage))
+        if bare is None:
+            return self._render(frame)
+        return self._joined(frame, {**self._changes, "usage": msgspec.Raw(bare)})
 
     def _learn_needles(self, frame: Frame) -> list[tuple[bytes, bytes]]:
         fields = _fields_decoder.decode(frame.data or b"")
