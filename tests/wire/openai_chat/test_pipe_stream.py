@@ -122,7 +122,9 @@ def test_what_a_provider_asks_of_the_gateway_is_not_shown(place: str) -> None:
     else:
         frames.append(chunk(None, usage=told))
     got = events(passed(opened(MODEL, usage=True), stream(*frames)))
-    assert [frame["usage"] for frame in got if frame.get("usage")] == [USAGE] * (len(frames) if place == "every chunk" else 1)
+    assert [frame["usage"] for frame in got if frame.get("usage")] == [USAGE] * (
+        len(frames) if place == "every chunk" else 1
+    )
     assert {frame["model"] for frame in got} == {"acme/large"}
     assert not [frame for frame in got if "cost" in json.dumps(frame)]
 
