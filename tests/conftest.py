@@ -62,3 +62,13 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     url = postgres.new_database()
     yield url
     postgres.drop(url)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What tests have to tell beside passing: what became of the cases that the published documents called for."""
+    reports = [report for kind in ("", "passed", "failed", "error") for report in terminalreporter.stats.get(kind, ())]
+    lines = [value for report in reports for name, value in getattr(report, "user_properties", ()) if name == "cases"]
+    if lines:
+        terminalreporter.section("cases of the published documents")
+        for line in sorted(set(lines)):
+            terminalreporter.line(line)

@@ -34,38 +34,39 @@ from tollhouse.dialects.voltagegpu.surface import VoltageGpu
 from tollhouse.http.app import DoorApp
 from tollhouse.http.cors import Cors
 from tollhouse.http.door import Door, Readiness
-from tollhouse.http.limits import Limits
 from tollhouse.http.listening import listen, raise_file_limit
 from tollhouse.http.serving import server_config
 from tollhouse.http.workers import Workers, end_with_parent
 from tollhouse.ir.fault import FaultError
+from tollhouse.limits_of_settings import attempt_limits, health_rules, http_limits
 from tollhouse.money.ledger import Ledger
 from tollhouse.observe.logs import Log, Redaction
 from tollhouse.observe.metrics import MULTIPROCESS_VARIABLE, Metrics, forget_process
 from tollhouse.relay.admission import Admission, Authenticator
 from tollhouse.relay.alerts import Alerts
-from tollhouse.relay.attempts import AttemptLimits, Attempts, Notices
+from tollhouse.relay.attempts import Attempts, Notices
 from tollhouse.relay.budget import Budget
 from tollhouse.relay.closing import Closing
 from tollhouse.relay.counting import Counting
 from tollhouse.relay.departure import Drains
 from tollhouse.relay.generations import Generations
 from tollhouse.relay.offer import Offer, RulesSource
+from tollhouse.relay.pictures import SWEEP_S as PICTURES_SWEEP_S
+from tollhouse.relay.pictures import Pictures
 from tollhouse.relay.relay import Pace, Relay
 from tollhouse.relay.retention import Retention
 from tollhouse.relay.settling import Settling
 from tollhouse.relay.stages import Surroundings
 from tollhouse.relay.upkeep import Chore, MoneyUpkeep, Upkeep
 from tollhouse.relay.way_out import EVERY_FORMAT
-from tollhouse.routing.breaker import BreakerRules
-from tollhouse.routing.budget import BudgetRules
-from tollhouse.routing.health import Health, HealthRules
+from tollhouse.routing.health import Health
 from tollhouse.settings import Settings, SettingsError
 from tollhouse.simulator.serve import RunningSimulator, start_simulator
 from tollhouse.stores.spool import FileSpool
 from tollhouse.stores.sqlite import SqliteStore
 from tollhouse.stores.store import Store
 from tollhouse.upstream.client import HttpUpstream
+from tollhouse.upstream.guard import Guard
 from tollhouse.wire.registry import CALLER_FORMATS, OPERATIONS
 
 # After the drain limit the calls that still run are cut off; this long they may take to settle what they received.
@@ -143,6 +144,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     catalog: Catalog
     upstream: HttpUpstream
     offer: Offer
+    sweeping: Upkeep
     simulator: RunningSimulator | None
     log: Log
 
@@ -181,8 +183,14 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
             source = RulesSource(store.rules, settings.routing_rules, settings.demo)
             offer = await Offer.open(loaded.catalog, source, log)
             undo.push_async_callback(offer.close)
-            app = _join(settings, store, money, offer, upstream, log)
-            config = server_config(app, _limits(settings))
+            pictures = Pictures(store.pictures(settings.max_pictures_bytes), Guard(), _now_ms, log)
+            await pictures.sweep()
+            sweeping = Upkeep((Chore("delete expired pictures", PICTURES_SWEEP_S, pictures.sweep),), log)
+            sweeping.start()
+            undo.push_async_callback(sweeping.stop)
+            parts = _Parts(store=store, money=money, offer=offer, upstream=upstream, pictures=pictures, log=log)
+            app = _join(settings, parts)
+            config = server_config(app, http_limits(settings))
             # uvicorn takes whole seconds; a fraction would be rounded down to none.
             config.timeout_graceful_shutdown = max(1, round(settings.drain_s))
             undo.pop_all()
@@ -194,12 +202,14 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
             catalog=loaded.catalog,
             upstream=upstream,
             offer=offer,
+            sweeping=sweeping,
             simulator=simulator if in_use else None,
             log=log,
         )
 
     async def close(self) -> None:
         """Close what `wire` opened; everything settled is on disk afterwards, and no lease is left."""
+        await self.sweeping.stop()
         await self.offer.close()
         await self.upstream.close()
         await self.money.close(self.log)
@@ -208,7 +218,19 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
         await self.store.close()
 
 
-def _join(settings: Settings, store: Store, money: Money, offer: Offer, upstream: HttpUpstream, log: Log) -> DoorApp:
+class _Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway's calls share."""
+
+    store: Store
+    money: Money
+    offer: Offer
+    upstream: HttpUpstream
+    pictures: Pictures
+    log: Log
+
+
+def _join(settings: Settings, parts: _Parts) -> DoorApp:
+    store, money, offer, upstream, log = parts.store, parts.money, parts.offer, parts.upstream, parts.log
     clock_s = time.monotonic
 
     def snapshot() -> Catalog:
@@ -230,13 +252,14 @@ def _join(settings: Settings, store: Store, money: Money, offer: Offer, upstream
 
     store.quotas.on_change(changed)
     admission = Admission(snapshot, CALLER_FORMATS, Budget(money.ledger, _now_ms, settings.admission), offer.chooser)
-    health = Health(_health_rules(settings), Alerts(money.metrics.providers, log))
+    health = Health(health_rules(settings), Alerts(money.metrics.providers, log))
     around = Surroundings(health=health, clock_s=clock_s, chance=random.random)
     attempts = Attempts(
         upstream,
-        _attempt_limits(settings),
+        attempt_limits(settings),
         around,
         Notices(money.metrics.providers.retry_denied, lambda: datetime.now(UTC)),
+        parts.pictures,
     )
     drains = Drains(settings.abandoned_calls, settings.abandoned_call_s, money.metrics)
     pace = Pace(clock_s=clock_s, comment_after_s=settings.stream_comment_s)
@@ -254,37 +277,16 @@ def _join(settings: Settings, store: Store, money: Money, offer: Offer, upstream
         count_tokens=Counting(admission, upstream, EVERY_FORMAT.chat, around).count,
         generation=Generations(store).find,
         standing=standings.of,
+        picture=parts.pictures.find,
+        public_url=settings.public_url,
         metrics=money.metrics.render,
         refused=money.metrics.refused,
-        limits=_limits(settings),
+        limits=http_limits(settings),
         cors=Cors(origins=settings.cors_origins) if settings.cors_origins else None,
         trusted_proxies=settings.trusted_proxies,
         hosts=settings.hosts,
     )
     return DoorApp(door)
-
-
-def _attempt_limits(settings: Settings) -> AttemptLimits:
-    return AttemptLimits(
-        attempts=settings.attempts,
-        budget_s=settings.attempts_budget_s,
-        on_loss=settings.on_loss,
-        hold_back_s=settings.hold_back_s,
-        retries=BudgetRules(per_call=settings.retry_percent / 100),
-    )
-
-
-def _health_rules(settings: Settings) -> HealthRules:
-    return HealthRules(
-        enabled=settings.breakers,
-        breaker=BreakerRules(
-            failures=settings.breaker_failures,
-            error_rate=settings.breaker_error_percent / 100,
-            probe_after_s=settings.breaker_probe_s,
-        ),
-        most_ejected=settings.breaker_ejected_percent / 100,
-        key_probe_s=settings.key_probe_s,
-    )
 
 
 async def _take_over_plans(store: Store, catalog: Catalog, log: Log) -> None:
@@ -302,11 +304,6 @@ async def _take_over_plans(store: Store, catalog: Catalog, log: Log) -> None:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _limits(settings: Settings) -> Limits:
-    shared = set(Limits.__struct_fields__) & set(Settings.__struct_fields__)
-    return Limits(**{name: getattr(settings, name) for name in shared})
 
 
 def _secrets(catalog: Catalog) -> list[str]:

@@ -152,6 +152,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, msgspec.Meta(ge=0, le=36_500, description="a whole number of days, 0 to keep everything")
     ] = 0
     stream_comment_s: Seconds = 15.0
+    public_url: Annotated[
+        Origin | None, msgspec.Meta(description="a URL such as https://api.example, without a path")
+    ] = None
+    max_pictures_bytes: Size = 1000 * 1000 * 1000
 
     def secrets(self) -> list[str]:
         """What must not be seen in a log."""

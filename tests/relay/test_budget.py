@@ -18,7 +18,7 @@ from tollhouse.money.ledger import Ledger
 from tollhouse.money.pricing import charge_lines
 from tollhouse.money.settlement import Spending, postings, totals
 from tollhouse.relay.admission import Admission
-from tollhouse.relay.budget import ASSUMED_OUTPUT_TOKENS, Budget, Terms
+from tollhouse.relay.budget import ASSUMED_KEPT_TOKENS, ASSUMED_OUTPUT_TOKENS, Budget, Terms
 from tollhouse.relay.candidates import Candidate, Candidates
 from tollhouse.relay.choosing import Chooser
 from tollhouse.routing.rules import BrokenRules
@@ -27,6 +27,7 @@ from tollhouse.tokens.bounds import most_prompt_tokens
 from tollhouse.wire.registry import FORMATS
 
 CHAT = next(form for form in FORMATS if form.name == "openai_chat")
+RESPONSES = next(form for form in FORMATS if form.name == "openai_responses")
 NOON_MS = 1_795_262_400_000  # 2026-11-21 12:00 UTC
 DAY_MS = 86_400_000
 
@@ -52,11 +53,11 @@ class Desk:
         self.budget = Budget(self.ledger, lambda: self.now_ms, rule)
         self.calls = 0
 
-    async def hold(self, asked: bytes = body(), priced: Model | None = None) -> Terms:
+    async def hold(self, asked: bytes = body(), priced: Model | None = None, wire_format: Any = CHAT) -> Terms:
         self.calls += 1
         wanted = priced or model()
         found = Candidates(first=Candidate(Resolved(model=wanted, slug=wanted.slug, label=wanted.slug), ()))
-        return await self.budget.hold(f"r{self.calls}", self.principal, found, CHAT.scan(asked), asked)
+        return await self.budget.hold(f"r{self.calls}", self.principal, found, wire_format.scan(asked), asked)
 
     async def refused(self, asked: bytes = body(), priced: Model | None = None) -> tuple[FaultKind, str]:
         with pytest.raises(FaultError) as caught:
@@ -121,6 +122,20 @@ def test_a_call_holds_its_prompt_by_the_byte_and_its_answer_by_its_limit(tmp_pat
         assert known.hold.parts[0].amount == len(body()) * 1_000 + 500 * 10_000
         unknown = await desk.hold(body())
         assert unknown.hold.parts[0].amount == len(body()) * 1_000 + ASSUMED_OUTPUT_TOKENS * 10_000
+
+    at_desk(tmp_path, work)
+
+
+def test_turns_that_a_provider_keeps_are_held_as_long_as_the_model_can_read(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        asked = b'{"model":"a/b","input":"And now?","conversation":"conv_1","max_output_tokens":100}'
+        own = len(asked) * 1_000 + 100 * 10_000
+        known = await desk.hold(asked, model(context_length=9_000), RESPONSES)
+        assert known.hold.parts[0].amount == own + 9_000 * 1_000
+        unknown = await desk.hold(asked, wire_format=RESPONSES)
+        assert unknown.hold.parts[0].amount == own + ASSUMED_KEPT_TOKENS * 1_000
+        without = await desk.hold(asked.replace(b'"conv_1"', b"null"), wire_format=RESPONSES)
+        assert without.hold.parts[0].amount == own - 4 * 1_000
 
     at_desk(tmp_path, work)
 

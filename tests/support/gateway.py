@@ -28,9 +28,10 @@ CATALOG = """
 extends: default
 providers:
   - id: simulator
-    formats: [openai_chat, openai_embeddings]
+    formats: [openai_chat, openai_embeddings, openai_images]
     base_url: '{simulator}/v1'
     api_key: upstream-secret-canary
+  - {{id: simulator-diffusion, format: sdapi, base_url: '{simulator}', api_key: upstream-secret-canary}}
 """
 
 

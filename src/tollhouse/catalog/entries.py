@@ -88,6 +88,16 @@ class ServiceTier(msgspec.Struct, frozen=True, kw_only=True):
     tiers: tuple[Tier, ...] = ()
 
 
+class ImagePrice(msgspec.Struct, frozen=True, kw_only=True):
+    """What one picture of a size (`1024x1024`) and quality costs in pico-USD, None for `per_image`, and how many output
+    tokens it takes at most, 0 where unknown. None stands for every size, or every quality, that has no entry."""
+
+    size: str | None = None
+    quality: str | None = None
+    pico_usd: int | None = None
+    output_tokens: int = 0
+
+
 class Price(msgspec.Struct, frozen=True, kw_only=True):
     """What a model costs.
 
@@ -95,8 +105,9 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     to prompt, cache_write_1h to cache_write, image_output to completion. Audio has no fallback: a call that asks for
     it without a price is refused, as is a service tier or a provider's own tool that is not listed (where the model
     says `unpriced: allow`, audio counts as text, an unlisted service tier as the standard one, a tool as free).
-    `tiers` are in ascending order. `per_image_pico_usd` is charged per generated image, `tool_fees` per use in
-    pico-USD by the tool's name. `version` is a short stable hash of all the rest.
+    `tiers` are in ascending order. `per_image_pico_usd` is charged per generated image, unless `images` has another
+    price for its size and quality; `tool_fees` per use in pico-USD by the tool's name. `version` is a short stable hash
+    of all the rest.
     """
 
     rates: Rates = Rates()
@@ -104,6 +115,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     service_tiers: tuple[ServiceTier, ...] = ()
     per_image_pico_usd: int | None = None
     tool_fees: tuple[tuple[str, int], ...] = ()
+    images: tuple[ImagePrice, ...] = ()
     version: str = ""
 
     @property
@@ -245,9 +257,14 @@ class Catalog:
     """An immutable snapshot of all that can be called. `listed` is in the order of the file, without wildcards."""
 
     def __init__(
-        self, providers: Mapping[str, Provider], models: tuple[Model, ...], plans: tuple[TokenPlan, ...] = ()
+        self,
+        providers: Mapping[str, Provider],
+        models: tuple[Model, ...],
+        plans: tuple[TokenPlan, ...] = (),
+        defaults: Mapping[ModelOperation, str] | None = None,
     ) -> None:
         self.plans = plans
+        self._defaults: Mapping[ModelOperation, str] = defaults or {}
         self.providers: Mapping[str, Provider] = MappingProxyType(dict(providers))
         self.models = models
         self.listed = tuple(model for model in models if not model.is_wildcard)
@@ -257,6 +274,14 @@ class Catalog:
                 self._by_name.setdefault(name, Resolved(model=model, slug=model.slug, label=model.slug))
         wildcards = sorted((m for m in models if m.is_wildcard), key=lambda m: -len(m.slug))
         self._wildcards = tuple(wildcards)
+
+    def default_model(self, operation: ModelOperation) -> str | None:
+        """The model for calls that name none: the one that the catalogue says, if it can be called, else the first that
+        is for this."""
+        named = self._defaults.get(operation)
+        if named is not None and self.resolve(named) is not None:
+            return named
+        return next((model.slug for model in self.listed if operation in model.operations), None)
 
     def resolve(self, name: str) -> Resolved | None:
         """The model of this name or alias; the longest matching wildcard when no name fits; None when none does."""

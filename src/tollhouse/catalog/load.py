@@ -9,7 +9,7 @@ import msgspec
 from tollhouse.catalog.document import DocumentError, parse_document
 from tollhouse.catalog.entries import Catalog, Creator, Deployment, Model, TokenPlan
 from tollhouse.catalog.fields import Fields
-from tollhouse.catalog.models import DeploymentDraft, ModelDraft, read_creator, read_model
+from tollhouse.catalog.models import DeploymentDraft, ModelDraft, read_creator, read_defaults, read_model
 from tollhouse.catalog.plans import read_plan
 from tollhouse.catalog.problems import CatalogError, Problem, did_you_mean
 from tollhouse.catalog.providers import ProviderDraft, Surroundings, read_provider, read_quirks, read_timeouts
@@ -84,6 +84,7 @@ class _Drafts:
         self._models: dict[str, ModelDraft] = {}
         self._enabled: set[str] = set()
         self._plans: dict[str, TokenPlan] = {}
+        self._defaults: dict[ModelOperation, str] = {}
 
     def read(self, path: Path | None) -> None:
         """Read the file, and the one that it extends first."""
@@ -104,6 +105,7 @@ class _Drafts:
         self._plans.update((plan.name, plan) for _, plan in plans)
         for provider_id in top.texts("enable", self._providers):
             self._enabled.add(provider_id)
+        self._defaults |= read_defaults(top)
         top.done()
 
     def _top(self, path: Path | None) -> Fields | None:
@@ -167,7 +169,7 @@ class _Drafts:
         if not kept:
             warnings.append("no model can be called: set the key of a provider, or add a model")
         return Loaded(
-            catalog=Catalog(usable, tuple(kept), tuple(self._plans.values())),
+            catalog=Catalog(usable, tuple(kept), tuple(self._plans.values()), self._defaults),
             left_out=tuple(left_out),
             warnings=tuple(warnings),
         )

@@ -94,6 +94,21 @@ def read_model(fields: Fields, creators: dict[str, Creator]) -> ModelDraft:
     return ModelDraft(model=model, deployments=deployments, fields=fields)
 
 
+def read_defaults(top: Fields) -> dict[ModelOperation, str]:
+    """`default_models`: which model answers calls that name none, by what they ask for."""
+    found = top.mapping("default_models")
+    if found is None:
+        return {}
+    named: dict[ModelOperation, str] = {}
+    known: tuple[ModelOperation, ...] = get_args(ModelOperation)
+    for operation in known:
+        name = found.text(operation, pattern=_NAME, hint="a model's name")
+        if name:
+            named[operation] = name
+    found.done()
+    return named
+
+
 def _read_operations(fields: Fields) -> tuple[ModelOperation, ...]:
     """`operations`: what the model can be asked for, chat where nothing is said."""
     known: tuple[ModelOperation, ...] = get_args(ModelOperation)

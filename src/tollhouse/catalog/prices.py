@@ -1,14 +1,17 @@
 """Reads `pricing`: decimal USD per 1M tokens to integer pico-USD per token, with a version that names the result."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 import msgspec
 
-from tollhouse.catalog.entries import Price, Rates, ServiceTier, Tier
+from tollhouse.catalog.entries import ImagePrice, Price, Rates, ServiceTier, Tier
 from tollhouse.catalog.fields import PICO_USD_PER_TOKEN_PLACES, PICO_USD_PER_USD_PLACES, Fields
 from tollhouse.wire.format import ModelOperation
 
+_SIZE = re.compile(r"[1-9][0-9]{0,4}x[1-9][0-9]{0,4}", re.ASCII)
+_QUALITY = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _OPTIONAL_RATES = (
     "cached_prompt",
     "cache_write",
@@ -33,9 +36,19 @@ def read_price(model: Fields, operations: Sequence[ModelOperation]) -> Price:
         model.report("is `free: true` and has `pricing`; remove one of them", "free")
     problems_before = len(pricing.problems)
     price = _read_pricing(pricing, _required(operations))
-    if price.is_free and len(pricing.problems) == problems_before:
+    if len(pricing.problems) > problems_before:
+        return _versioned(price)
+    if price.is_free:
         pricing.report("every price is 0; say `free: true` in its place")
+    elif tuple(operations) == ("images",) and not _has_image_price(price):
+        pricing.report("has no price for a picture; add `per_image`, `images` or `image_output`")
     return _versioned(price)
+
+
+def _has_image_price(price: Price) -> bool:
+    rates = price.rates
+    listed = any(one.pico_usd for one in price.images)
+    return bool(price.per_image_pico_usd or listed or rates.image_output or rates.completion)
 
 
 def price_version(price: Price) -> str:
@@ -60,6 +73,7 @@ def _read_pricing(pricing: Fields, required: Sequence[str]) -> Price:
         service_tiers=_read_service_tiers(pricing, required),
         per_image_pico_usd=pricing.usd("per_image", PICO_USD_PER_USD_PLACES),
         tool_fees=_read_tool_fees(pricing),
+        images=_read_images(pricing),
     )
     pricing.done()
     return price
@@ -109,3 +123,22 @@ def _read_tool_fees(fields: Fields) -> tuple[tuple[str, int], ...]:
         return ()
     fees = [(name, group.usd(name, PICO_USD_PER_USD_PLACES)) for name in group.keys]
     return tuple((name, fee) for name, fee in fees if fee is not None)
+
+
+def _read_images(fields: Fields) -> tuple[ImagePrice, ...]:
+    found: list[ImagePrice] = []
+    for entry in fields.mappings("images"):
+        hint = "a size such as 1024x1024"
+        one = ImagePrice(
+            size=entry.text("size", pattern=_SIZE, hint=hint) or None,
+            quality=entry.text("quality", pattern=_QUALITY, hint="a word such as high") or None,
+            pico_usd=entry.usd("usd", PICO_USD_PER_USD_PLACES),
+            output_tokens=entry.integer("output_tokens"),
+        )
+        if not entry.has("usd") and not entry.has("output_tokens"):
+            entry.report("needs `usd` (a picture's price in USD), or `output_tokens`")
+        if any((one.size, one.quality) == (other.size, other.quality) for other in found):
+            entry.report("another entry is for the same size and quality")
+        found.append(one)
+        entry.done()
+    return tuple(found)

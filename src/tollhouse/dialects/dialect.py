@@ -17,6 +17,7 @@ class Operation(enum.Enum):
 
     CHAT = "chat"
     EMBEDDINGS = "embeddings"
+    IMAGES = "images"
     COUNT_TOKENS = "count_tokens"
     GENERATION = "generation"
     MODELS = "models"
@@ -46,7 +47,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     tells what the key's consumer has and used, and `show` that of GENERATION, which tells what became of one call.
     `public` ones need no key. `read_key` is for a route that takes keys in other headers than the rest of its dialect.
     `no_websocket` marks a path that other servers also offer as a WebSocket: a handshake there is answered 426, so that
-    programs fall back to HTTP at once.
+    programs fall back to HTTP at once. `claim` is there where another dialect has the same path: by a request's headers
+    it says how strongly the route lays claim to it, 0 for not at all.
     """
 
     method: str
@@ -60,6 +62,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     read_key: Callable[[Mapping[str, str]], str | None] | None = None
     no_websocket: bool = False
     show: Callable[[Generation], bytes] | None = None
+    claim: Callable[[Mapping[str, str]], int] | None = None
 
 
 class Dialect(Wording, Protocol):

@@ -15,11 +15,14 @@ from tollhouse.dialects.dialect import Dialect, Operation, Route
 from tollhouse.http.body import Body, BodyBudget
 from tollhouse.http.door import Door
 from tollhouse.http.exchange import STATE_KEY, Exchange
+from tollhouse.http.pictures import send_picture
 from tollhouse.http.proxies import TrustedProxies
+from tollhouse.http.refusal import keyless, neutral
 from tollhouse.http.request_id import clean_client_id
-from tollhouse.http.routes import HostRoutes, Place, RouteTable
+from tollhouse.http.routes import HostRoutes, Place, RouteTable, SharedPlace
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.relay.call import Call, CallerGoneError, Voice, Worded
+from tollhouse.relay.pictures import PATH as PICTURES
 
 _METRICS_PATH = b"/metrics"
 _UPGRADE = ((b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade"))
@@ -82,6 +85,12 @@ class DoorApp:
             exchange.keep_alive = False
         methods = self._routes_for(exchange).methods(scope["raw_path"])
         place = None if methods is None else methods.get(scope["method"])
+        if isinstance(place, SharedPlace):
+            shared, place = place, place.claimed(exchange.fields)
+            if place is None:
+                self._door.refused("none", FaultKind.INVALID_KEY)
+                await exchange.reply(keyless(shared.places[0].route.endpoint))
+                return
         if place is None:
             await self._answer_elsewhere(scope, exchange, methods)
             return
@@ -106,7 +115,7 @@ class DoorApp:
                 await exchange.reply(Worded(status=200, body=b"" if route.probes is None else route.probes.alive()))
             case Operation.READY:
                 await exchange.reply(await self._ready(route))
-            case Operation.CHAT | Operation.EMBEDDINGS | Operation.COUNT_TOKENS:
+            case Operation.CHAT | Operation.EMBEDDINGS | Operation.IMAGES | Operation.COUNT_TOKENS:
                 raise TypeError(f"the route {route.path} makes calls but has no voice")
             case _:
                 assert_never(route.operation)
@@ -138,6 +147,7 @@ class DoorApp:
                 started_s=started_s,
                 started_at_ms=started_at_ms,
                 client_request_id=clean_client_id(fields.get("x-request-id")),
+                origin=self._origin(exchange) if place.route.operation is Operation.IMAGES else "",
             )
             if place.route.operation is Operation.COUNT_TOKENS and self._door.count_tokens is not None:
                 await exchange.reply(Worded(status=200, body=await self._door.count_tokens(call)))
@@ -145,6 +155,11 @@ class DoorApp:
                 await self._door.handle(call, exchange)
         finally:
             body.release()
+
+    def _origin(self, exchange: Exchange) -> str:
+        """Where the caller has found us: as the operator says, else as the caller does."""
+        host = exchange.fields.get("host") or "localhost"
+        return self._door.public_url or f"{exchange.scope['scheme']}://{host}"
 
     def _models(self, dialect: Dialect) -> bytes:
         catalog = self._door.catalog()
@@ -162,7 +177,7 @@ class DoorApp:
         return Worded(status=200 if ready else 503, body=body)
 
     async def _answer_elsewhere(
-        self, scope: HTTPScope, exchange: Exchange, methods: Mapping[str, Place] | None
+        self, scope: HTTPScope, exchange: Exchange, methods: Mapping[str, Place | SharedPlace] | None
     ) -> None:
         """A request that no route serves."""
         method, path = scope["method"], scope["raw_path"].decode("ascii")
@@ -178,7 +193,8 @@ class DoorApp:
             await exchange.start(204, preflight)
             await exchange.end(b"")
         elif not served:
-            await self._refuse(exchange, path, _not_found(path, routes))
+            if not await self._sent_picture(exchange, method, path):
+                await self._refuse(exchange, path, _not_found(path, routes))
         elif methods is None and method in {"GET", "HEAD"}:
             await exchange.start(200, ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),))
             await exchange.end(self._door.metrics())
@@ -188,6 +204,20 @@ class DoorApp:
             await exchange.reply(msgspec.structs.replace(worded, status=426), *_UPGRADE)
         else:
             await self._refuse(exchange, path, _wrong_method(method, path, allowed), (b"allow", allowed.encode()))
+
+    async def _sent_picture(self, exchange: Exchange, method: str, path: str) -> bool:
+        """Answer with the picture of this address, or with why it cannot be told; False when there is none."""
+        if self._door.picture is None or method not in {"GET", "HEAD"} or not path.startswith(PICTURES):
+            return False
+        try:
+            picture = await self._door.picture(path.removeprefix(PICTURES))
+        except FaultError as error:
+            await exchange.reply(neutral(error.fault))
+            return True
+        if picture is None:
+            return False
+        await send_picture(exchange, picture, time.time_ns() // 1_000_000)
+        return True
 
     def _routes_for(self, exchange: Exchange) -> RouteTable:
         return self._routes.on(exchange.fields.get("host"))
@@ -225,10 +255,11 @@ def _wrong_method(method: str, path: str, allowed: str) -> Fault:
     )
 
 
-def _wants_websocket(exchange: Exchange, methods: Mapping[str, Place]) -> bool:
+def _wants_websocket(exchange: Exchange, methods: Mapping[str, Place | SharedPlace]) -> bool:
     """Whether this is a WebSocket's handshake on a path that has to tell its program to fall back."""
     wish = exchange.fields.get("upgrade", "").strip().lower()
-    return wish == "websocket" and any(place.route.no_websocket for place in methods.values())
+    places = [place for place in methods.values() if isinstance(place, Place)]
+    return wish == "websocket" and any(place.route.no_websocket for place in places)
 
 
 def _no_websocket(path: str, allowed: str) -> Fault:

@@ -14,6 +14,7 @@ from tollhouse.http.limits import Limits
 from tollhouse.ir.fault import FaultKind
 from tollhouse.relay.call import Call, Caller
 from tollhouse.relay.generations import Generation
+from tollhouse.relay.picture_store import KeptPicture
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -36,7 +37,8 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     `validate`, and gives the body of its answer (status 200); raises FaultError, which the voice words. Where it is
     None, nothing is served on the routes for it. `standing` tells where the consumer of a key stands; raises FaultError
     (not_found, books_unavailable); None likewise. `generation` finds a call of the principal's workspace by its id;
-    raises FaultError; None likewise. `metrics` gives Prometheus' text. `refused` is told of requests that
+    raises FaultError; None likewise. `picture` finds one that callers fetch by address, which begins with `public_url`,
+    None for what they call us themselves. `metrics` gives Prometheus' text. `refused` is told of requests that
     never became a call, by dialect and reason. `hosts` are Host headers under which one dialect, by its name, is alone.
     """
 
@@ -49,6 +51,8 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     count_tokens: Callable[[Call], Awaitable[bytes]] | None = None
     standing: Callable[[Principal], Awaitable[ConsumerStanding]] | None = None
     generation: Callable[[Principal, str], Awaitable[Generation]] | None = None
+    picture: Callable[[str], Awaitable[KeptPicture | None]] | None = None
+    public_url: str | None = None
     refused: Callable[[str, FaultKind], None] = _uncounted
     limits: Limits = Limits()
     cors: Cors | None = None

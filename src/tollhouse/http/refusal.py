@@ -31,6 +31,15 @@ def retry_after(fault: Fault) -> tuple[tuple[bytes, bytes], ...]:
     return ((b"retry-after", str(max(1, round(fault.retry_after_s))).encode()),)
 
 
+def keyless(endpoint: str) -> Worded:
+    """No key on a path that several dialects share: one body that fits the envelope of each."""
+    message = "The request has no API key that is known here. Send one in the header of the API that you mean."
+    details = {"status": 401, "endpoint": endpoint}
+    return Worded(
+        status=401, body=msgspec.json.encode({"error": "unauthorized", "message": message, "details": details})
+    )
+
+
 INTERNAL = Fault(
     kind=FaultKind.INTERNAL,
     message="The gateway failed on this request. Try again; if it goes on, tell its operator the request id.",

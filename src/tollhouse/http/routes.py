@@ -27,12 +27,26 @@ class Place(msgspec.Struct, frozen=True):
         return (self.route.read_key or self.dialect.read_key)(headers)
 
 
+class SharedPlace(msgspec.Struct, frozen=True):
+    """Routes of several dialects for one method and path; a request's headers say which one is meant."""
+
+    places: tuple[Place, ...]
+
+    def claimed(self, headers: Mapping[str, str]) -> Place | None:
+        """The place that lays the strongest claim to a request, None when none does."""
+        strength, place = max(
+            ((each.route.claim(headers) if each.route.claim else 0, each) for each in self.places),
+            key=lambda pair: pair[0],
+        )
+        return place if strength else None
+
+
 class RouteTable:
     """All routes of all dialects, by the path's bytes as sent: nothing is decoded or normalised, so no path has a
     second spelling. HEAD is served wherever GET is. `without` are operations whose routes are left out."""
 
     def __init__(self, dialects: Sequence[Dialect], without: Collection[Operation] = ()) -> None:
-        self._places: dict[bytes, dict[str, Place]] = {}
+        self._places: dict[bytes, dict[str, Place | SharedPlace]] = {}
         self._roots = frozenset(root.rstrip("/") for dialect in dialects for root in dialect.roots)
         speakers: dict[str, Wording] = {}
         for dialect in dialects:
@@ -69,13 +83,18 @@ class RouteTable:
     def _add(self, place: Place) -> None:
         route = place.route
         methods = self._places.setdefault(route.path.encode("ascii"), {})
-        if route.method in methods:
-            raise ValueError(f"two routes for {route.method} {route.path}")
-        methods[route.method] = place
+        there = methods.get(route.method)
+        if there is None:
+            methods[route.method] = place
+        else:
+            places = (*(there.places if isinstance(there, SharedPlace) else (there,)), place)
+            if any(each.route.claim is None for each in places):
+                raise ValueError(f"two routes for {route.method} {route.path}")
+            methods[route.method] = SharedPlace(places)
         if route.method == "GET":
             methods.setdefault("HEAD", place)
 
-    def methods(self, raw_path: bytes) -> Mapping[str, Place] | None:
+    def methods(self, raw_path: bytes) -> Mapping[str, Place | SharedPlace] | None:
         """What is served at this path, by method; None when nothing is."""
         return self._places.get(raw_path)
 

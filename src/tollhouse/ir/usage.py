@@ -7,12 +7,21 @@ import msgspec
 UsageSource = Literal["provider", "estimated"]
 
 
+class GeneratedImages(msgspec.Struct, frozen=True, kw_only=True):
+    """Pictures that were made: how many, of which size (`1024x1024`) and quality, None where nobody says."""
+
+    count: int
+    size: str | None = None
+    quality: str | None = None
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Token counts of one answer; every class but `reasoning_tokens` is disjoint from the others.
 
     input_tokens: prompt text neither read from nor written to a cache (text, and what a provider counts as text).
     output_tokens: generated text with its reasoning inside; reasoning_tokens says how much of it was reasoning.
     Total prompt = input + cache_read + cache_write + cache_write_1h + audio_input + image_input.
+    images: pictures that were made, where the call was for pictures; they may cost something beside the tokens.
     unplaced_tokens: what the provider's total holds on top of all these. Of which class they are has to be known of
     the provider; until they have been placed, such a usage must not be priced.
     """
@@ -28,6 +37,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     audio_output_tokens: int = 0
     image_output_tokens: int = 0
     unplaced_tokens: int = 0
+    images: GeneratedImages | None = None
     source: UsageSource = "provider"
 
     @property

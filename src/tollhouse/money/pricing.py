@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from tollhouse.catalog.entries import Price, Rates, Tier
+from tollhouse.ir.images import ImagesAsked
 from tollhouse.ir.usage import Usage
+from tollhouse.money.image_pricing import image_pico_usd, most_image_tokens
 from tollhouse.money.store import ChargeLine
 
 _PICO_PER_NANO = 1000
@@ -19,7 +21,6 @@ def charge_lines(
     usage: Usage,
     service_tier: str | None = None,
     *,
-    images: int = 0,
     tool_uses: Mapping[str, int] | None = None,
     calls: int = 1,
 ) -> tuple[ChargeLine, ...]:
@@ -30,8 +31,9 @@ def charge_lines(
     pico-USD, rounded up to a nano-USD once.
     """
     amounts = [("model", _tokens_pico_usd(_rates_for(price, usage.prompt_tokens // calls, service_tier), usage))]
-    if images > 0 and price.per_image_pico_usd is not None:
-        amounts.append(("image", images * price.per_image_pico_usd))
+    images = usage.images
+    if images is not None and (per_image := image_pico_usd(price, images.size, images.quality)):
+        amounts.append(("image", images.count * per_image))
     if tool_uses:
         fees = dict(price.tool_fees)
         for name, uses in sorted(tool_uses.items()):
@@ -70,6 +72,13 @@ def upper_bound(
     tokens_pico = calls * max(0, prompt_bytes) * prompt_pico + max(0, choices) * max(0, output_limit) * output_pico
     images_nano = _to_nano(max(0, choices) * price.per_image_pico_usd) if price.per_image_pico_usd else 0
     return _to_nano(tokens_pico) + images_nano + tools_nano
+
+
+def upper_bound_of_images(price: Price, prompt_bytes: int, images: ImagesAsked) -> int:
+    """The same for a call for pictures: each as dear, and of as many tokens, as it may be at most."""
+    size, quality = images.size, images.quality
+    one_price = msgspec.structs.replace(price, per_image_pico_usd=image_pico_usd(price, size, quality))
+    return upper_bound(one_price, prompt_bytes, most_image_tokens(price, size, quality), images.count)
 
 
 def is_tool(name: str) -> bool:

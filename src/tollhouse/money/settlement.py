@@ -14,8 +14,8 @@ class Spending:
     """What one call has spent: priced lines, and the tokens that limits count."""
 
     def __init__(self, lines: Sequence[ChargeLine], tokens: int) -> None:
-        self.lines = tuple(line for line in lines if line.amount_nano_usd > 0)
-        self.cost_nano_usd = sum(line.amount_nano_usd for line in self.lines)
+        self.lines = tuple([line for line in lines if line.amount_nano_usd > 0])
+        self.cost_nano_usd = sum([line.amount_nano_usd for line in self.lines])
         self.tokens = tokens
 
     def of(self, unit: Unit) -> int:

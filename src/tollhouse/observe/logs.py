@@ -152,7 +152,8 @@ class Log:
 
 def _is_telling(record: CallRecord) -> bool:
     """Whether the attempts say more than that the only one went well."""
-    return len(record.attempts) > 1 or any(attempt.outcome != "ok" for attempt in record.attempts)
+    attempts = record.attempts
+    return len(attempts) > 1 or (len(attempts) == 1 and attempts[0].outcome != "ok")
 
 
 class _Adopted(logging.Handler):

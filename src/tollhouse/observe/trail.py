@@ -1,5 +1,6 @@
 """Trail: the attempts of a call in one line, for the caller's header and for the log."""
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -30,5 +31,6 @@ def attempts_headers(trail: Sequence[Attempt]) -> tuple[tuple[bytes, bytes], ...
     return ((ATTEMPTS_HEADER, attempts_line(trail).encode()),) if trail else ()
 
 
+@functools.lru_cache(maxsize=1024)
 def _safe(name: str) -> str:
     return _SEPARATORS.sub("_", name)

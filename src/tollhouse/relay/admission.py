@@ -9,7 +9,7 @@ from tollhouse.accounts import keys
 from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import AccountStore
 from tollhouse.catalog.entries import Catalog, Deployment, Resolved
-from tollhouse.ir.fault import Fault, FaultError, FaultKind
+from tollhouse.ir.fault import Fault, FaultError, FaultKind, invalid_request
 from tollhouse.ir.request import ChatRequest
 from tollhouse.money.lease import Hold
 from tollhouse.relay.budget import Budget
@@ -178,9 +178,21 @@ class Admission:
         Raises FaultError (invalid_request)."""
         call.voice.validate(call.body)
         scan, asked = take_asked(wire_format.scan(call.body), self._catalog())
+        if wire_format.operation == "images":
+            scan = self._with_model(wire_format.with_defaults(scan, call.voice.defaults()))
         if principal.providers is not None:
             asked = within_key(asked, principal.providers)
         return scan, asked
+
+    def _with_model(self, scan: Scan) -> Scan:
+        """A call for pictures that names no model gets the catalogue's. Raises FaultError (invalid_request) when that
+        has none."""
+        if scan.peek.model:
+            return scan
+        name = self._catalog().default_model("images")
+        if name is None:
+            raise invalid_request("`model` is required here: no model for pictures is set up.", "model")
+        return msgspec.structs.replace(scan, peek=msgspec.structs.replace(scan.peek, model=name))
 
     def resolve(self, name: str, principal: Principal, param: str = "model") -> Resolved:
         """The model of this name, if the key may use it; `param` is the field that named it. Raises FaultError

@@ -14,6 +14,7 @@ from tollhouse.ir.usage import Usage
 from tollhouse.observe.record import Attempt
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.fan_out import ask_all
+from tollhouse.relay.pictures import Pictures, handing_of
 from tollhouse.relay.stages import Asking, Stages, Surroundings
 from tollhouse.relay.way_out import OnLoss
 from tollhouse.routing.budget import BudgetRules, RetryBudget
@@ -23,12 +24,16 @@ from tollhouse.upstream.auth import authorization
 from tollhouse.upstream.client import Upstream, UpstreamAnswer, UpstreamRequest
 from tollhouse.wire.format import AnswerPolicy, UpstreamFormat
 from tollhouse.wire.gathering import Gathering
+from tollhouse.wire.images import ImagesPipe
 from tollhouse.wire.pipe import Pipe
 from tollhouse.wire.provider_faults import retry_after
 
 _ON_LOSS_HEADER = "x-tollhouse-on-loss"
 _ERROR_BODY_BYTES = 64 * 1024
 _MESSAGE_CHARS = 300
+AFTER_END_S = 0.25
+"""For so long more is waited for once a stream has told its end: a late report of usage, or the end of the bytes, by
+which the connection may be used again. Providers that keep the line open must not keep the caller waiting."""
 _OWN_HEADERS = (("content-type", "application/json"), ("user-agent", "tollhouse"))
 
 
@@ -44,6 +49,8 @@ class Opened(msgspec.Struct, kw_only=True):
     ended: bool
     losses: list[Loss]
     """What the translation has lost so far; a stream may add to it until its end."""
+    media_type: str = "application/json"
+    """Of an answer in one piece."""
     broke_off: Callable[[], None]
     """To be told when the provider did not bring the answer to its end."""
 
@@ -91,6 +98,8 @@ class _Seen:
     """The beginning of an answer, in case it turns out to be none."""
 
     def __init__(self) -> None:
+        self.usage: Usage | None = None
+        """What an error in the stream, or an earlier frame of it, said was used."""
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -108,8 +117,11 @@ class _Seen:
 class Attempts:
     """Runs a `Plan`; every try leaves an `Attempt` in the trail."""
 
-    def __init__(self, upstream: Upstream, limits: AttemptLimits, around: Surroundings, notices: Notices) -> None:
+    def __init__(
+        self, upstream: Upstream, limits: AttemptLimits, around: Surroundings, notices: Notices, pictures: Pictures
+    ) -> None:
         self._upstream = upstream
+        self._pictures = pictures
         self._limits = limits
         self._around = around
         self._health = around.health
@@ -122,6 +134,8 @@ class Attempts:
         asked = admitted.call.headers.get(_ON_LOSS_HEADER, "").strip().lower()
         on_loss: OnLoss = "reject" if asked == "reject" else self._limits.on_loss
         stages = Stages(admitted, policy, on_loss, self._around)
+        if (images := admitted.scan.peek.images) is not None:
+            await self._pictures.check_room(admitted.call, images, policy)
         budget = self._budget(admitted.resolved.label)
         limits = PlanLimits(attempts=self._limits.attempts, deadline_s=admitted.call.started_s + self._limits.budget_s)
         plan = Plan(stages.stages(traces.told), self._health, budget, limits, self._around.chance)
@@ -217,6 +231,7 @@ class Attempts:
             losses = [*admitted.candidates.asked.losses, *asking.outgoing.losses(deployment)]
             pipe = asking.outgoing.pipe(deployment, asking.policy, losses)
             first, ended = await self._beginning(answer, pipe, seen, stream=request.stream)
+            media_type = await self._handed_over(pipe, asking, deployment)
         except BaseException as error:
             if answer is not None:
                 answer.close()
@@ -233,6 +248,7 @@ class Attempts:
             first=first,
             ended=ended,
             losses=losses,
+            media_type=media_type,
             broke_off=lambda: self._health.broke_off(choice, self._clock_s()),
         )
 
@@ -246,20 +262,38 @@ class Attempts:
             raise
         return answer
 
+    async def _handed_over(self, pipe: Pipe, asking: Asking, deployment: Deployment) -> str:
+        """The media type of an answer in one piece, whose pictures, if any, are where the caller wants them: what fails
+        until then fails over."""
+        images = asking.admitted.scan.peek.images
+        if images is None or not isinstance(pipe, ImagesPipe):
+            return "application/json"
+        handing = handing_of(asking.admitted.call, images, asking.policy)
+        return await self._pictures.hand_over(pipe, asking.admitted.call, handing, deployment.provider.base_url)
+
     async def _beginning(self, answer: UpstreamAnswer, pipe: Pipe, seen: _Seen, *, stream: bool) -> tuple[bytes, bool]:
         """The first bytes for the caller, and whether they are all. The pipe keeps the frames before the first content
         back, so that what fails until then fails over; from the first frame on that lasts `hold_back_s` at most."""
         until_s: float | None = None
         first, ended = b"", False
         while not first and not ended:
-            if until_s is not None and not await answer.arrives(max(0.0, until_s - self._clock_s())):
+            within_s = None if until_s is None else max(0.0, until_s - self._clock_s())
+            if pipe.is_complete:
+                within_s = AFTER_END_S
+            quiet = within_s is not None and not await answer.arrives(within_s)
+            if quiet and not pipe.is_complete:
                 first = pipe.release()
                 until_s, stream = None, False
                 continue
-            data = await answer.read()
+            data = b"" if quiet else await answer.read()
             seen.note(data)
             ended = not data
-            first = pipe.close() if ended else pipe.feed(data)
+            try:
+                first = pipe.close() if ended else pipe.feed(data)
+            except FaultError:
+                # An answer that was cut off is none of which the provider says that it failed.
+                seen.usage = pipe.usage if pipe.is_complete or not ended else None
+                raise
             if stream and until_s is None:
                 until_s = self._clock_s() + self._limits.hold_back_s
         return first, ended
@@ -307,7 +341,7 @@ def _used_in_vain(source: UpstreamFormat, pipe: Pipe | None, seen: _Seen) -> tup
     """What a failed attempt has used all the same, and in how many calls: of several those that were answered."""
     if isinstance(pipe, Gathering):
         return pipe.complete_usage, max(1, pipe.complete_calls)
-    return source.failed_usage(seen.body()), 1
+    return seen.usage or source.failed_usage(seen.body()), 1
 
 
 async def _read_at_most(answer: UpstreamAnswer, cap_bytes: int) -> bytes:

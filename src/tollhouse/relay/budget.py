@@ -9,10 +9,12 @@ from tollhouse.accounts.limits import limit_account
 from tollhouse.accounts.principal import Limit, Principal
 from tollhouse.catalog.entries import Price
 from tollhouse.ir.fault import Fault, FaultError, FaultKind, TokenQuota
+from tollhouse.ir.images import ImagesAsked
 from tollhouse.money.amount import usd_text
+from tollhouse.money.image_pricing import most_image_tokens
 from tollhouse.money.lease import Claim, Hold
 from tollhouse.money.ledger import Ledger, Short
-from tollhouse.money.pricing import upper_bound
+from tollhouse.money.pricing import upper_bound, upper_bound_of_images
 from tollhouse.relay.buckets import Bound, claims
 from tollhouse.relay.candidates import Candidates
 from tollhouse.tokens.bounds import most_prompt_tokens, most_tokens
@@ -22,6 +24,8 @@ AdmissionRule = Literal["bound", "positive"]
 
 ASSUMED_OUTPUT_TOKENS = 32_768
 """What an answer is taken to have at most where neither the caller nor the catalogue says."""
+ASSUMED_KEPT_TOKENS = 200_000
+"""What the turns that a provider keeps are taken to have at most where the catalogue knows no context length."""
 LEAST_INJECTED_TOKENS = 256
 _TRIES = 3
 
@@ -53,7 +57,14 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
             return upper_bound(price, prompt_tokens, output_tokens, peek.choices, peek.paid, calls)
 
         calls = self.candidates.calls
+        if peek.images is not None:
+            return self._bound_of_images(prompt_tokens, peek.images)
         return Bound(self.candidates.dearest(most), calls * prompt_tokens + peek.choices * output_tokens)
+
+    def _bound_of_images(self, prompt_tokens: int, asked: ImagesAsked) -> Bound:
+        tokens = self.candidates.dearest(lambda price: most_image_tokens(price, asked.size, asked.quality))
+        dearest = self.candidates.dearest(lambda price: upper_bound_of_images(price, prompt_tokens, asked))
+        return Bound(dearest, prompt_tokens + asked.count * tokens)
 
     def claims(self, prompt_tokens: int, output_tokens: int) -> tuple[Claim, ...]:
         """What it has to hold."""
@@ -75,7 +86,8 @@ class Budget:
         """Hold the most that the call can cost, before it is forwarded. Raises FaultError: insufficient_balance,
         key_limit, books_unavailable.
 
-        The prompt counts a token per byte first; only when that does not fit it is looked at more closely. A call
+        The prompt counts a token per byte first; only when that does not fit it is looked at more closely. Turns that
+        the provider keeps count as many tokens as the model can read: nobody here knows how long they are. A call
         without a limit of its own gets the one that is affordable, unless that is too low to be of use.
         """
         wish = _Wish(
@@ -89,11 +101,12 @@ class Budget:
         limit = scan.peek.output_limit
         if limit is None:
             limit = candidates.most_output_tokens or ASSUMED_OUTPUT_TOKENS
-        asked = wish.claims(most_tokens(scan.size_bytes), limit)
+        kept = candidates.longest_context_tokens or ASSUMED_KEPT_TOKENS if scan.peek.keeps_turns else 0
+        asked = wish.claims(most_tokens(scan.size_bytes) + kept, limit)
         outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version, patient=False)
         if isinstance(outcome, Hold):
             return Terms(hold=outcome)
-        prompt_tokens = min(most_tokens(scan.size_bytes), most_prompt_tokens(body))
+        prompt_tokens = min(most_tokens(scan.size_bytes), most_prompt_tokens(body)) + kept
         asked = wish.claims(prompt_tokens, limit)
         outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version)
         if isinstance(outcome, Hold):

@@ -91,7 +91,8 @@ class Call(msgspec.Struct, kw_only=True):
     """One request after its key was checked and its body read.
 
     `request_id` is ours: 44 hex digits, the time and 128 random bits. `endpoint` is the path as the dialect's errors
-    name it. `headers` are the request's own, lower case. `started_s` is monotonic, `started_at_ms` Unix time.
+    name it. `headers` are the request's own, lower case. `started_s` is monotonic, `started_at_ms` Unix time. `origin`
+    (`https://api.example`) is where the caller found us, "" where that does not matter.
     """
 
     request_id: str
@@ -103,3 +104,4 @@ class Call(msgspec.Struct, kw_only=True):
     started_s: float
     started_at_ms: int
     client_request_id: str | None = None
+    origin: str = ""

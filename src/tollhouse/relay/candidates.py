@@ -60,8 +60,14 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
         known = [one.resolved.model.max_output_tokens for one in (self.first, *self.others)]
         return max(known) if all(known) else 0
 
+    @property
+    def longest_context_tokens(self) -> int:
+        """The most that any of them can read; 0 where that is not known of one."""
+        known = [one.resolved.model.context_length for one in (self.first, *self.others)]
+        return max(known) if all(known) else 0
+
     def dearest(self, bound: Callable[[Price], int]) -> int:
-        """The most that the call can cost, where `bound` says it for one price, in nano-USD."""
+        """The most of what `bound` says for one price, such as what the call can cost in nano-USD."""
         own = self.first.resolved.model.price
         highest = bound(own)
         for candidate in (self.first, *self.others):

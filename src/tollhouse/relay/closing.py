@@ -9,7 +9,8 @@ import msgspec
 
 from tollhouse.catalog.entries import Deployment
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
-from tollhouse.ir.usage import Usage
+from tollhouse.ir.loss import Loss
+from tollhouse.ir.usage import GeneratedImages, Usage
 from tollhouse.money.pricing import charge_lines
 from tollhouse.money.settlement import Spending, postings
 from tollhouse.money.store import ChargeLine
@@ -21,12 +22,13 @@ from tollhouse.relay.attempts import Opened, Paid
 from tollhouse.relay.call import Call
 from tollhouse.relay.candidates import paid_features
 from tollhouse.relay.departure import bills_the_rest
-from tollhouse.relay.metering import Received, Sent, meter, placed
+from tollhouse.relay.metering import Received, Sent, meter, placed, with_images
 from tollhouse.relay.settling import Settling
 from tollhouse.relay.tool_uses import uses_by_name
 from tollhouse.routing.auto import Decision
 from tollhouse.tokens.encodings import Encoding, encoding
 from tollhouse.wire.format import Answered
+from tollhouse.wire.images import ImagesPipe
 
 # A provider may write anything there.
 _FINISH_REASON_CHARS = 64
@@ -109,10 +111,12 @@ class Closing:
             asked = opened.deployment if opened else progress.asked
             calls = admitted.calls(asked) if asked else 1
             lines = charge_lines(price, usage, service_tier, tool_uses=tool_uses, calls=calls)
-        failed = _failed_usages(progress)
-        lines += _attempt_lines(failed, first=max(1, len(lines)))
-        used = (usage, *(each for each, _ in failed))
-        spending = Spending(lines, sum(each.total_tokens for each in used if each is not None))
+        tokens = 0 if usage is None else usage.total_tokens
+        if progress.paid:
+            failed = _failed_usages(progress)
+            lines += _attempt_lines(failed, first=max(1, len(lines)))
+            tokens += sum(each.total_tokens for each, _ in failed)
+        spending = Spending(lines, tokens)
         record = self._record(progress, status, fault, usage, spending.cost_nano_usd)
         progress.closed = True
         hold = admitted.hold if admitted else None
@@ -164,7 +168,7 @@ class Closing:
             first_byte_ms=None if first_s is None else round((first_s - call.started_s) * 1000),
             attempts=tuple(progress.trail),
             client_request_id=call.client_request_id,
-            losses=tuple(dict.fromkeys(loss.path[:200] for loss in opened.losses))[:100] if opened else (),
+            losses=_paths(opened.losses) if opened and opened.losses else (),
             routed=_routed(admitted.decision) if admitted and admitted.decision else None,
         )
 
@@ -184,6 +188,10 @@ def _make_ready(coding: Encoding) -> None:
     """Have the model's vocabulary loaded for the next estimate: one call in an outage of figures is seldom alone."""
     if not coding.is_loaded:
         asyncio.get_running_loop().run_in_executor(None, coding.load)
+
+
+def _paths(losses: list[Loss]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(loss.path[:200] for loss in losses))[:100]
 
 
 def _finish_reason(opened: Opened | None) -> str | None:
@@ -215,6 +223,7 @@ def _usage(progress: Progress) -> Usage | None:
     admitted, opened = progress.admitted, progress.opened
     if admitted is None:
         return None
+    asked_images, price = admitted.scan.peek.images, admitted.resolved.model.price
     if opened is not None:
         pipe = opened.pipe
         report = placed(pipe.usage, opened.deployment.quirks)
@@ -224,19 +233,26 @@ def _usage(progress: Progress) -> Usage | None:
             size_bytes=pipe.received_bytes,
             cut=progress.cut,
         )
-        return meter(_sent(admitted, opened.deployment), received)
+        usage = meter(_sent(admitted, opened.deployment), received)
+        return with_images(usage, pipe.generated, price) if isinstance(pipe, ImagesPipe) else usage
     asked = progress.asked
     if not progress.left or asked is None:
         return None
     billed = bills_the_rest(asked.provider.on_disconnect, stream=admitted.scan.peek.stream)
-    return meter(_sent(admitted, asked), Received()) if billed else None
+    if not billed:
+        return None
+    usage = meter(_sent(admitted, asked), Received())
+    if asked_images is None:
+        return usage
+    made = GeneratedImages(count=asked_images.count, size=asked_images.size, quality=asked_images.quality)
+    return with_images(usage, made, price)
 
 
 def _failed_usages(progress: Progress) -> list[tuple[Usage, Paid]]:
     """What failed attempts have used by their providers' reports, as far as those can be true, and where: nothing is
     estimated."""
     admitted = progress.admitted
-    if admitted is None or not progress.paid:
+    if admitted is None:
         return []
     metered = [
         (meter(_sent(admitted, paid.deployment), Received(report=placed(paid.usage, paid.deployment.quirks))), paid)
@@ -272,6 +288,8 @@ def _sent(admitted: Admitted, deployment: Deployment) -> Sent:
 def _extras(admitted: Admitted, opened: Opened | None, asked: Deployment | None) -> tuple[str | None, dict[str, int]]:
     """The service tier, and how often the provider's own tools were used: as its answer tells, and where its format
     does not tell (Chat) each that was asked for once."""
+    if not admitted.scan.peek.paid:
+        return None, {}
     deployment = opened.deployment if opened else asked
     native = deployment is None or deployment.format == admitted.format.name
     names = [name.partition(":") for _, name in paid_features(admitted.scan, native=native)]

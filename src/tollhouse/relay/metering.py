@@ -3,7 +3,9 @@ and received."""
 
 import msgspec
 
-from tollhouse.ir.usage import Usage
+from tollhouse.catalog.entries import Price
+from tollhouse.ir.usage import GeneratedImages, Usage
+from tollhouse.money.image_pricing import image_tokens
 from tollhouse.tokens.bounds import most_tokens
 from tollhouse.tokens.encodings import BYTES, encoding
 from tollhouse.tokens.estimate import estimate
@@ -68,6 +70,15 @@ def meter(sent: Sent, received: Received) -> Usage:
     told_tokens = report.completion_tokens if told_bytes else 0
     rest_tokens = estimate(sent.body, encoding(sent.tokenizer)).tokens_of(rest_bytes)
     return _bounded(report, told_tokens + rest_tokens, sent, received)
+
+
+def with_images(usage: Usage, made: GeneratedImages, price: Price) -> Usage:
+    """The usage of a call for pictures. Where the provider told no tokens, each is taken to have those that the
+    catalogue has for it."""
+    if usage.source == "estimated":
+        tokens = made.count * image_tokens(price, made.size, made.quality)
+        usage = msgspec.structs.replace(usage, image_output_tokens=tokens)
+    return msgspec.structs.replace(usage, images=made)
 
 
 def placed(report: Usage | None, quirks: Quirks) -> Usage | None:

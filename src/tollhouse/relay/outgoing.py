@@ -10,7 +10,7 @@ from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.candidates import left_out
-from tollhouse.relay.way_out import OnLoss
+from tollhouse.relay.way_out import OnLoss, soundest
 from tollhouse.tokens.bounds import likely_prompt_tokens
 from tollhouse.wire.custom_tools import asked_as_functions, names_of
 from tollhouse.wire.envelope import may_hold_envelope, request_taken_back
@@ -20,8 +20,6 @@ from tollhouse.wire.pipe import Pipe, open_pipe
 from tollhouse.wire.quirks import Quirks
 from tollhouse.wire.tool_groups import grouped_names
 from tollhouse.wire.translation import Made, open_translation
-
-_NAMED_LOSSES = 20
 
 
 class Outgoing:
@@ -35,7 +33,7 @@ class Outgoing:
         self._admitted = admitted
         self._own = own
         self._formats = formats
-        self._on_loss = on_loss
+        self._on_loss: OnLoss = on_loss
         self._sealed = may_hold_envelope(admitted.call.body)
         self._request: ChatRequest | None = admitted.request
         self._encoded: dict[tuple[str, str, Quirks], tuple[bytes, tuple[Loss, ...]]] = {}
@@ -82,20 +80,7 @@ class Outgoing:
             )
         if len(formats) == 1 and self._on_loss == "report" and not peek.spare_tools:
             return able
-        sound = [one for one in able if not self.losses(one)]
-        if sound or self._on_loss == "report":
-            lossy = [one for one in able if one not in sound] if self._on_loss == "report" else []
-            return [*sound, *lossy]
-        named = [loss.path for loss in self.losses(able[0])][:_NAMED_LOSSES]
-        why = (
-            "speaks a format that cannot say"
-            if self.is_translated(able[0]) or self._sealed
-            else "has no price here for"
-        )
-        raise invalid_request(
-            f"The model's provider {why}: {', '.join(named)}. Leave that out, choose another model, or allow losses.",
-            named[0],
-        )
+        return soundest(able, self.losses, self._on_loss)
 
     def body(self, deployment: Deployment) -> bytes:
         """The body that the deployment is sent."""

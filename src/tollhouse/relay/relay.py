@@ -12,7 +12,7 @@ from tollhouse.ir.loss import Loss
 from tollhouse.observe.logs import Log
 from tollhouse.observe.trail import attempts_headers
 from tollhouse.relay.admission import Admission, Admitted
-from tollhouse.relay.attempts import Attempts, Opened, Traces
+from tollhouse.relay.attempts import AFTER_END_S, Attempts, Opened, Traces
 from tollhouse.relay.call import Call, Caller, CallerGoneError, Headers
 from tollhouse.relay.closing import BROKEN, Closing, Progress
 from tollhouse.relay.departure import Departure, Drains
@@ -21,6 +21,7 @@ from tollhouse.relay.keepalive import KeepAlive
 _LOSS_HEADER = b"x-tollhouse-loss"
 _MAX_TOKENS_HEADER = b"x-tollhouse-max-tokens"
 _LOSS_HEADER_BYTES = 1024
+_JSON_TYPE = "application/json"
 _JSON = (b"content-type", b"application/json")
 _STREAM: Headers = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -136,7 +137,8 @@ class Relay:
             opened = await self._open(progress, admitted, departure, lambda: False)
         opened.answer.close()
         answered = await self._closing.settle(progress, "aborted" if departure.gone else "ok")
-        await caller.start(200, (_JSON, *self._headers(progress)))
+        media_type = _JSON if opened.media_type == _JSON_TYPE else (b"content-type", opened.media_type.encode())
+        await caller.start(200, (media_type, *self._headers(progress)))
         await caller.end(opened.pipe.finish(answered))
 
     def _headers(self, progress: Progress) -> Headers:
@@ -208,8 +210,9 @@ def _named(losses: list[Loss]) -> bytes:
 async def _more(opened: Opened) -> bytes:
     """What the caller may have next. An answer that is complete stands, however its connection ends."""
     pipe = opened.pipe
+    answer = opened.answer
     try:
-        data = await opened.answer.read()
+        data = b"" if pipe.is_complete and not await answer.arrives(AFTER_END_S) else await answer.read()
     except FaultError as error:
         try:
             out = pipe.close()

@@ -119,7 +119,8 @@ class Settling:
         one = _Open(hold, Entry(transfers, record), asyncio.get_running_loop())
         self._open[id(one)] = one
         try:
-            one.committed = asyncio.ensure_future(self._store.commit_call(transfers, record))
+            committed = self._store.commit_call(transfers, record)
+            one.committed = committed if isinstance(committed, asyncio.Future) else asyncio.ensure_future(committed)
             one.committed.add_done_callback(lambda done: self._done(one, done))
         except FaultError as error:
             self._failed(one, error)

@@ -11,6 +11,7 @@ from tollhouse.relay.admission import Admitted
 from tollhouse.relay.candidates import Candidate, charged_at, price_at
 from tollhouse.relay.outgoing import Outgoing
 from tollhouse.relay.outgoing_embeddings import EmbeddingsOutgoing
+from tollhouse.relay.outgoing_images import ImagesOutgoing
 from tollhouse.relay.way_out import EVERY_FORMAT, OnLoss, Spoken, WayOut
 from tollhouse.routing.health import Health, Route
 from tollhouse.routing.order import NO_PREFERENCES, View, order
@@ -145,5 +146,7 @@ def _way_out(admitted: Admitted, spoken: Spoken, on_loss: OnLoss, policy: Answer
             return Outgoing(admitted, own, spoken.chat, on_loss)
         case "embeddings":
             return EmbeddingsOutgoing(admitted, spoken.embeddings, policy)
+        case "images":
+            return ImagesOutgoing(admitted, own, spoken.images, on_loss)
         case _:
             assert_never(own.operation)

@@ -17,6 +17,7 @@ from tollhouse.stores.postgres_health import DATABASE_ERRORS, Health, fault_of
 from tollhouse.stores.postgres_ledger import PostgresLedger
 from tollhouse.stores.postgres_migrate import migrate
 from tollhouse.stores.postgres_monitor import Monitor
+from tollhouse.stores.postgres_pictures import PostgresPictures
 from tollhouse.stores.postgres_pool import LONG_TIMEOUT_S, Database, Pool, numbered
 from tollhouse.stores.postgres_rules import PostgresRules
 from tollhouse.stores.postgres_settlement import RECORD, settlement_of
@@ -75,6 +76,10 @@ class PostgresStore(Accounts):
             await self.ledger.leave()
         await self._monitor.close()
         await self._pool.close()
+
+    def pictures(self, max_bytes: int) -> PostgresPictures:
+        """Pictures that are kept for a while, in a table of their own."""
+        return PostgresPictures(self._pool, max_bytes)
 
     def ready(self) -> bool:
         """Whether the books can be used, as of the last second or two."""

@@ -21,6 +21,7 @@ from tollhouse.stores.consumers import add_consumer, check_names
 from tollhouse.stores.database import FILE_NAME, Connection, Reader, Row, connect_writer, prepare_folder, same_file
 from tollhouse.stores.health import Health, books_unavailable, fault_of
 from tollhouse.stores.migrate import migrate, shipped
+from tollhouse.stores.picture_files import FilePictures
 from tollhouse.stores.routing_rules import SqliteRules
 from tollhouse.stores.settlement import (
     CHARGES_SQL,
@@ -107,6 +108,10 @@ class SqliteStore:
         self._scans.close()
         await asyncio.to_thread(self._writer.close)
         self.ledger.owners.leave()
+
+    def pictures(self, max_bytes: int) -> FilePictures:
+        """Pictures that are kept for a while, in a folder beside the database."""
+        return FilePictures(self.path.parent, max_bytes)
 
     def ready(self) -> bool:
         """Whether the books can be used. While they cannot, or nothing was asked of them lately, this also has the

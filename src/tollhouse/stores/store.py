@@ -9,6 +9,7 @@ from tollhouse.accounts.store import AccountStore
 from tollhouse.ir.fault import FaultError
 from tollhouse.money.store import LedgerStore
 from tollhouse.observe.record import CallRecord
+from tollhouse.relay.picture_store import PictureStore
 from tollhouse.relay.settling import CallStore
 from tollhouse.routing.store import RulesStore
 from tollhouse.stores.owners import Owners
@@ -63,6 +64,10 @@ class Store(AccountStore, CallStore, Protocol):
     @property
     def ledger(self) -> OwnedLedger:
         """The books."""
+        ...
+
+    def pictures(self, max_bytes: int) -> PictureStore:
+        """Pictures that are kept for a while, so many bytes of them at most."""
         ...
 
     def ready(self) -> bool:

@@ -35,7 +35,7 @@ class HttpAnswer:
         self._connection = connection
         self._timeouts = timeouts
         self._stream = stream
-        self._loop = asyncio.get_running_loop()
+        self._loop = connection.loop
         self._cap_s = timeouts.stream_s if stream else timeouts.total_s
         self._cap_at_s = sent_s + self._cap_s
         # An answer in one piece begins when it is complete.
@@ -111,6 +111,8 @@ class HttpAnswer:
     async def arrives(self, within_s: float) -> bool:
         """Whether there is something to read, or an end, within so many seconds. Packed bytes count as something."""
         connection = self._connection
+        if connection.waiting_bytes or connection.ended:
+            return True
         self._reading = True
         try:
             async with asyncio.timeout(within_s):

@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
         self.ended = False
         self.failure: str | None = None
         self.crossed = False
-        self._loop = loop
+        self.loop = loop
         self._on_lost = on_lost
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
 
     async def wait(self) -> None:
         """Until something happens. One may wait at a time."""
-        waiter = self._waiter = self._loop.create_future()
+        waiter = self._waiter = self.loop.create_future()
         try:
             await waiter
         finally:
@@ -243,11 +243,12 @@ class Connection(asyncio.Protocol):
 
     def _read_framing(self, status: int, headers: tuple[tuple[str, str], ...]) -> bool:
         """Whether the body goes on until the connection ends; the parser has checked Content-Length."""
-        codings = [value.lower() for name, value in headers if name == "transfer-encoding"]
-        if codings and codings != ["chunked"]:
-            self._refuse("transfer encoding")
-        has_length = bool(codings) or any(name == "content-length" for name, _ in headers)
-        return not has_length and status not in {204, 304}
+        names = [name for name, _ in headers]
+        if "transfer-encoding" in names:
+            if [value.lower() for name, value in headers if name == "transfer-encoding"] != ["chunked"]:
+                self._refuse("transfer encoding")
+            return False
+        return "content-length" not in names and status not in {204, 304}
 
     def _refuse(self, why: str) -> None:
         self._refusal = why

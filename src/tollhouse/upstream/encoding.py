@@ -81,6 +81,8 @@ class Decoder:
 def decoder_for(headers: tuple[tuple[str, str], ...]) -> Decoder | None:
     """The decoder that the headers (names in lower case) ask for, None for a plain body. Raises EncodingError."""
     names = [value.strip().lower() for name, value in headers if name == "content-encoding"]
+    if not names:
+        return None
     match [name for name in names if name not in {"", "identity"}]:
         case []:
             return None

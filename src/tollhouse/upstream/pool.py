@@ -43,9 +43,12 @@ class Pool:
             return
         if not connection.rest():
             return
-        loop = asyncio.get_running_loop()
+        loop = connection.loop
         connection.idle_since_s = loop.time()
-        self._idle.setdefault(connection.origin, {})[connection] = None
+        idle = self._idle.get(connection.origin)
+        if idle is None:
+            idle = self._idle[connection.origin] = {}
+        idle[connection] = None
         if self._sweeper is None:
             self._sweeper = loop.call_later(self._idle_s, self._sweep, loop)
 

@@ -32,6 +32,24 @@ def render_request(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Orig
     Raises ValueError: for a URL that is none of http or https, for a name or value that no header can have, for a
     header that is the connection's own. The same few heads go out again and again, so they are kept.
     """
+    origin, first = _first_lines("POST", url)
+    head = "\r\n".join((*first, *_lines(headers), "Content-Length: "))
+    return origin, head.encode()
+
+
+def render_get(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bytes]:
+    """The origin of a GET and its whole head; the connection is for this one. Raises ValueError as `render_request`."""
+    origin, first = _first_lines("GET", url)
+    return origin, "\r\n".join((*first, *_lines(headers), "Connection: close", "", "")).encode()
+
+
+def origin_of(url: str) -> Origin:
+    """Where a URL leads. Raises ValueError as `render_request`."""
+    return _first_lines("GET", url)[0]
+
+
+def _first_lines(method: str, url: str) -> tuple[Origin, tuple[str, str]]:
+    """The origin, and the lines that name what is asked of whom."""
     parts = urlsplit(url)
     port = parts.port or _PORTS.get(parts.scheme)
     if port is None or not parts.hostname or parts.username is not None:
@@ -45,13 +63,14 @@ def render_request(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Orig
     target = quote(parts.path or "/", safe=_PLAIN)
     if parts.query:
         target = f"{target}?{quote(parts.query, safe=_PLAIN)}"
-    lines = [f"POST {target} HTTP/1.1", _line("Host", named)]
-    for name, value in headers:
+    return Origin(parts.scheme == "https", host, port), (f"{method} {target} HTTP/1.1", _line("Host", named))
+
+
+def _lines(headers: tuple[tuple[str, str], ...]) -> list[str]:
+    for name, _ in headers:
         if name.lower() in _OURS:
             raise ValueError(f"the header {name} is the connection's own")
-        lines.append(_line(name, value))
-    head = "\r\n".join((*lines, "Content-Length: "))
-    return Origin(parts.scheme == "https", host, port), head.encode()
+    return [_line(name, value) for name, value in headers]
 
 
 def _line(name: str, value: str) -> str:

@@ -13,8 +13,11 @@ def usage_object(body: bytes) -> Mapping[str, object] | None:
         value = parse_answer(body)
     except ValueError:
         return None
-    if not is_object(value):
-        return None
+    return usage_in(value) if is_object(value) else None
+
+
+def usage_in(value: Mapping[str, object]) -> Mapping[str, object] | None:
+    """The same of an object that has been read."""
     error = value.get("error")
     for holder in (value, error) if error else ():
         if is_object(holder) and is_object(usage := holder.get("usage")):

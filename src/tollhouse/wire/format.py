@@ -7,6 +7,7 @@ import msgspec
 
 from tollhouse.ir.events import StreamEvent
 from tollhouse.ir.fault import Fault
+from tollhouse.ir.images import ImagesAsked
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest
 from tollhouse.ir.response import ChatResponse
@@ -27,9 +28,9 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     `output_limit` is the caller's own bound in tokens; 0 for what is not answered in tokens at all. `choices` is `n`,
     or how many vectors are asked for. `wants_usage` says whether the caller asked for usage in a stream. `paid` lists
     (field, price name) pairs: features that cost extra and so need a price, such as ("service_tier",
-    "service_tier:priority") or ("web_search_options", "tool:web_search"). `spare_tools` says
-    that the request can do without the provider's own tools among `tools`, `keeps_turns` that turns of the
-    conversation are not in the request but with a provider of the format.
+    "service_tier:priority") or ("web_search_options", "tool:web_search"). `spare_tools` says that the request can do
+    without the provider's own tools among `tools`, `keeps_turns` that turns of the conversation are not in the request
+    but with a provider of the format. `images` are the pictures that are asked for.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_budget: int = 0
     keeps_turns: bool = False
     spare_tools: bool = False
+    images: ImagesAsked | None = None
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -70,7 +72,8 @@ class AnswerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     is the usage that is charged; otherwise what the provider told, in its own figures. cost: usage carries `cost` in
     USD. tidy: the contract's own frame order (a role frame, deltas, one finish frame, a usage-only
     frame) and its closed lists of finish reasons hold, and every field that it requires is there. numbers: vectors are
-    lists of numbers, whatever encoding was asked for.
+    lists of numbers, whatever encoding was asked for. pictures_as: how pictures are handed over where the caller does
+    not say it; None as the provider does. raw_pictures: a single picture is the whole body for those who accept that.
     """
 
     answer_id: str | None = None
@@ -80,6 +83,8 @@ class AnswerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     cost: bool = False
     tidy: bool = False
     numbers: bool = False
+    pictures_as: Literal["url", "b64_json"] | None = None
+    raw_pictures: bool = False
 
     @property
     def makes_usage(self) -> bool:
@@ -89,6 +94,11 @@ class AnswerPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 class StreamDecoder(Protocol):
     """Bytes of a provider's stream to events; `feed` takes any split of the bytes."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the stream has told its end, well or not."""
+        ...
 
     def feed(self, data: bytes) -> list[StreamEvent]:
         """Events that `data` completes. Raises FaultError on an error frame, garbled or oversized input."""

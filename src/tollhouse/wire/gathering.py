@@ -14,7 +14,7 @@ from tollhouse.ir.usage import Usage
 from tollhouse.wire.format import AnswerPolicy, Peek, WireFormat
 from tollhouse.wire.translation import BodyTranslation, Made, StreamTranslation
 
-_COUNTERS = tuple(name for name in Usage.__struct_fields__ if name != "source")
+_COUNTERS = tuple(name for name in Usage.__struct_fields__ if name.endswith("_tokens"))
 _OUTPUT_COUNTERS = (
     "output_tokens",
     "reasoning_tokens",
@@ -61,6 +61,11 @@ class GatheredStreams(StreamTranslation, Gathering):
         self._begun = False
         self._call = 0
         self._counted_bytes = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every call has told the end of its answer."""
+        return all(decoder.is_complete for decoder in self._decoders)
 
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller. Raises FaultError on an error frame, garbled or oversized input of any of the calls,
@@ -198,7 +203,7 @@ def _sum(usages: Sequence[Usage]) -> Usage | None:
     if not usages:
         return None
     counts = {name: sum(getattr(usage, name) for usage in usages) for name in _COUNTERS}
-    return Usage(**counts, source=usages[0].source)
+    return msgspec.structs.replace(usages[0], **counts)
 
 
 def open_gathering(

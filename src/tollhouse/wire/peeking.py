@@ -16,6 +16,7 @@ _T = TypeVar("_T")
 _INTEGER = re.compile(rb"-?[0-9]{1,18}")
 # An ASCII letter or underscore that somebody took the trouble to escape: the plain search would miss it.
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
+_LOOKS = 64
 
 
 class _Thinking(msgspec.Struct):
@@ -65,10 +66,24 @@ def reasoning_budget(fields: Mapping[str, msgspec.Raw]) -> int:
 
 def may_hold(raw: bytes, word: bytes) -> bool:
     """Whether the JSON `raw` may hold the string `word`, quotes included, however it is escaped."""
-    # rfind is three times as fast here as a search from the front (measured on CPython 3.11, 100 KB).
-    return raw.rfind(word) >= 0 or (
+    return _stands_in(raw, word) or (
         b"\\" in raw and raw.rfind(b"\\u00") >= 0 and _ESCAPED_LETTER.search(raw) is not None
     )
+
+
+def _stands_in(raw: bytes, word: bytes) -> bool:
+    """Prose has few underscores, and a single byte is found an order of magnitude faster than a word, so the one in
+    `word` is looked for first; a text full of them is searched for the whole word."""
+    offset = word.find(b"_")
+    at = -1
+    for _ in range(_LOOKS if offset >= 0 else 0):
+        at = raw.find(b"_", at + 1)
+        if at < 0:
+            return False
+        if at >= offset and raw.startswith(word, at - offset):
+            return True
+    # rfind is three times as fast here as a search from the front (measured on CPython 3.11, 100 KB).
+    return raw.rfind(word) >= 0
 
 
 def _refusal(name: str, wanted: str) -> FaultError:

@@ -47,6 +47,12 @@ class Pipe(Protocol):
         """Why the model stopped, as the caller sees it."""
         ...
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether a stream has told its end, well or not: nothing that matters comes any more, though the provider may
+        keep the connection open."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller. Raises FaultError on an error frame, garbled or oversized input."""
         ...

@@ -18,6 +18,10 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     For requests that are translated to Messages: thinking: the only way in which the model thinks, by a budget (Claude
     up to 4.5) or adaptively with an effort (from 4.7 on); None takes both. sampling: temperature, top_p and top_k are
     understood (Claude up to 4.6). system_turns: system text may stand in the middle (from Claude Opus 4.8 on).
+
+    For pictures asked for in OpenAI's format: diffusion: guidance_scale, num_inference_steps, negative_prompt and seed
+    are understood. image_response_format: response_format is understood, which OpenAI's own models refuse; base64 is
+    asked for then.
     """
 
     stream_usage: bool = True
@@ -27,6 +31,8 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     system_turns: bool = False
     custom_tools: bool = True
     hidden_reasoning: bool = False
+    diffusion: bool = False
+    image_response_format: bool = False
 
 
 STANDARD = Quirks()

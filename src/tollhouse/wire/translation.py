@@ -88,6 +88,11 @@ class StreamTranslation(_Translated):
         """Bytes for the caller. Raises FaultError on an error frame, garbled or oversized input."""
         return self._passed(self._decoder.feed(data))
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the provider has told the end of its answer."""
+        return self._decoder.is_complete
+
     def close(self) -> bytes:
         """Bytes left over. Raises FaultError when the answer was cut short."""
         out = self._passed(self._decoder.flush())
@@ -132,6 +137,7 @@ class BodyTranslation(_Translated):
     def __init__(self, source: WireFormat, target: WireFormat, policy: AnswerPolicy, peek: Peek, made: Made) -> None:
         super().__init__(target, policy, peek, made)
         self._source = source
+        self.is_complete = False
         self._parts: list[bytes] = []
         self._size_bytes = 0
 

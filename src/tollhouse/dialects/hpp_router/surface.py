@@ -1,6 +1,7 @@
 """HPP Router's routes, keys and voice."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from tollhouse.dialects.hpp_router import account
 from tollhouse.dialects.hpp_router.errors import HppWording
 from tollhouse.dialects.hpp_router.listing import model_list
 from tollhouse.dialects.hpp_router.schema import check_chat
+from tollhouse.dialects.hpp_router.schema_images import check_images
 from tollhouse.dialects.strict import strict_routes
 from tollhouse.relay.call import Headers
 from tollhouse.routing.auto import Decision
@@ -23,8 +25,28 @@ _RESOLVED_MODEL: Final = b"x-hpp-router-resolved-model"
 _SAFE_IN_HEADER: Final = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _CHAT: Final = "/llm/v1/chat/completions"
 _MODELS: Final = "/llm/v1/models"
+_IMAGES: Final = "/v1/images/generations"
 _USAGE: Final = "/api/usage"
 _QUOTA: Final = "/api/quota-check"
+
+
+_IMAGE_DEFAULTS: Final[Mapping[str, msgspec.Raw]] = MappingProxyType(
+    {
+        "model": msgspec.Raw(b'"gpt-image-1"'),
+        "n": msgspec.Raw(b"1"),
+        "size": msgspec.Raw(b'"1024x1024"'),
+        "quality": msgspec.Raw(b'"auto"'),
+    }
+)
+
+
+def _key(headers: Mapping[str, str]) -> str | None:
+    return named_key(headers, "apikey") or bearer_key(headers)
+
+
+def _claim(headers: Mapping[str, str]) -> int:
+    """Whoever sends one of our keys, and nobody else's own header (behaviour.md 5.1)."""
+    return 0 if _key(headers) is None else 1
 
 
 class HppChat(HppWording):
@@ -62,6 +84,33 @@ class HppChat(HppWording):
         return (resolved, *((name, _in_header(value)) for name, value in named if value is not None))
 
 
+class HppImages(HppWording):
+    """The voice of a call for pictures: as the provider hands them over, under the resolved model's name."""
+
+    dialect = "hpp_router"
+    format_name = "openai_images"
+    auto_model: str | None = None
+    splits_choices = False
+
+    def validate(self, body: bytes) -> None:
+        """Check a request body against the contract. Raises FaultError (invalid_request)."""
+        check_images(body)
+
+    def defaults(self) -> Mapping[str, msgspec.Raw]:
+        """The contract's documented defaults."""
+        return _IMAGE_DEFAULTS
+
+    def policy(self, request_id: str, slug: str, asked: Peek) -> AnswerPolicy:
+        """As the provider hands them over, where the caller does not say."""
+        del request_id, slug, asked
+        return AnswerPolicy()
+
+    def headers(self, slug: str, decision: Decision | None = None) -> Headers:
+        """Which model answers."""
+        del decision
+        return ((_RESOLVED_MODEL, _in_header(slug)),)
+
+
 class HppRouter(HppWording):
     """The dialect."""
 
@@ -70,6 +119,9 @@ class HppRouter(HppWording):
     routes: tuple[Route, ...] = (
         Route(method="POST", path=_CHAT, operation=Operation.CHAT, endpoint=_CHAT, voice=HppChat()),
         Route(method="GET", path=_MODELS, operation=Operation.MODELS, endpoint=_MODELS),
+        Route(
+            method="POST", path=_IMAGES, operation=Operation.IMAGES, endpoint=_IMAGES, voice=HppImages(), claim=_claim
+        ),
         Route(method="GET", path=_USAGE, operation=Operation.ACCOUNT, endpoint=_USAGE, view=account.usage),
         Route(method="GET", path=_QUOTA, operation=Operation.ACCOUNT, endpoint=_QUOTA, view=account.quota_check),
     )
@@ -81,7 +133,7 @@ class HppRouter(HppWording):
 
     def read_key(self, headers: Mapping[str, str]) -> str | None:
         """The `apikey` header; without one, Bearer."""
-        return named_key(headers, "apikey") or bearer_key(headers)
+        return _key(headers)
 
     def models(self, catalog: Catalog) -> bytes:
         """The body of `GET /llm/v1/models`."""

@@ -14,6 +14,7 @@ from tollhouse.dialects.listing import Entry, entry_fields, page
 from tollhouse.dialects.strict import strict_routes
 from tollhouse.dialects.voltagegpu.errors import VoltageWording
 from tollhouse.dialects.voltagegpu.schema import check_chat
+from tollhouse.dialects.voltagegpu.schema_images import check_images
 from tollhouse.relay.call import Headers, Voice
 from tollhouse.routing.auto import Decision
 from tollhouse.wire.format import AnswerPolicy, Peek
@@ -22,6 +23,7 @@ from tollhouse.wire.format import AnswerPolicy, Peek
 _MOUNTS: Final = ("", "/api/voltage")
 _CHAT: Final = "/v1/chat/completions"
 _EMBEDDINGS: Final = "/v1/embeddings"
+_IMAGES: Final = "/v1/images/generations"
 _MODELS: Final = "/v1/models"
 
 _DEFAULTS: Final[Mapping[str, msgspec.Raw]] = MappingProxyType(
@@ -35,12 +37,22 @@ _DEFAULTS: Final[Mapping[str, msgspec.Raw]] = MappingProxyType(
 )
 
 
+_IMAGE_DEFAULTS: Final[Mapping[str, msgspec.Raw]] = MappingProxyType(
+    {
+        "n": msgspec.Raw(b"1"),
+        "size": msgspec.Raw(b'"1024x1024"'),
+        "guidance_scale": msgspec.Raw(b"7.5"),
+        "num_inference_steps": msgspec.Raw(b"50"),
+    }
+)
+
+
 class _VoltageVoice(VoltageWording):
     """What the voices share: no headers of their own."""
 
     dialect = "voltagegpu"
     auto_model: str | None = None
-    splits_choices = True
+    splits_choices = False
 
     def headers(self, slug: str, decision: Decision | None = None) -> Headers:
         """None of its own."""
@@ -52,6 +64,7 @@ class VoltageChat(_VoltageVoice):
     """The voice of a chat call: the provider's answer as it is, under the name that was sent."""
 
     format_name = "openai_chat"
+    splits_choices = True
 
     def validate(self, body: bytes) -> None:
         """Check a request body against the contract. Raises FaultError (invalid_request)."""
@@ -86,15 +99,44 @@ class VoltageEmbeddings(_VoltageVoice):
         return AnswerPolicy(model=asked.model, numbers=True)
 
 
+class VoltageImages(_VoltageVoice):
+    """The voice of a call for pictures: by address unless it says otherwise, or one as the whole body (behaviour.md
+    3.4)."""
+
+    format_name = "openai_images"
+
+    def validate(self, body: bytes) -> None:
+        """Check a request body against the contract. Raises FaultError (invalid_request)."""
+        check_images(body)
+
+    def defaults(self) -> Mapping[str, msgspec.Raw]:
+        """The contract's documented defaults."""
+        return _IMAGE_DEFAULTS
+
+    def policy(self, request_id: str, slug: str, asked: Peek) -> AnswerPolicy:
+        """By address where the caller does not say; alone as raw bytes for who accepts those."""
+        del request_id, slug, asked
+        return AnswerPolicy(pictures_as="url", raw_pictures=True)
+
+
+def _claim(headers: Mapping[str, str]) -> int:
+    """Whoever sends our own header means us, whatever an SDK sends besides (behaviour.md 5.1)."""
+    return 2 if "x-voltagegpu-key" in headers else 0
+
+
 def _routes() -> tuple[Route, ...]:
     calls: tuple[tuple[str, Operation, Voice], ...] = (
         (_CHAT, Operation.CHAT, VoltageChat()),
         (_EMBEDDINGS, Operation.EMBEDDINGS, VoltageEmbeddings()),
+        (_IMAGES, Operation.IMAGES, VoltageImages()),
     )
     found: list[Route] = []
     for mount in _MOUNTS:
         for path, operation, voice in calls:
-            found.append(Route(method="POST", path=mount + path, operation=operation, endpoint=path, voice=voice))
+            claim = _claim if mount + path == _IMAGES else None
+            found.append(
+                Route(method="POST", path=mount + path, operation=operation, endpoint=path, voice=voice, claim=claim)
+            )
         found.append(Route(method="GET", path=mount + _MODELS, operation=Operation.MODELS, endpoint=_MODELS))
     return tuple(found)
 

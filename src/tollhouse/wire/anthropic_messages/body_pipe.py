@@ -32,6 +32,7 @@ class MessagesBodyPipe:
         self.received_bytes = 0
         self.has_content = False
         self.finish_reason: str | None = None
+        self.is_complete = False
         self._policy = policy
         self._max_body_bytes = max_body_bytes
         self._pieces: list[bytes] = []

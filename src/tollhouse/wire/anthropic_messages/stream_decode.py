@@ -116,6 +116,11 @@ class MessagesStreamDecoder:
             return None
         return TextDelta(index=block.index or 0, text=event.delta.text)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the stream has told its end, well or not."""
+        return self._done or self._fault is not None
+
     def _raise_held(self) -> None:
         if self._fault is not None:
             raise self._fault

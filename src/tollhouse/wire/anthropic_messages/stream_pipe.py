@@ -64,6 +64,7 @@ class MessagesStreamPipe:
         self.reported_at_bytes = 0
         self.received_bytes = 0
         self.has_content = False
+        self.is_complete = False
         self.finish_reason: str | None = None
         self._policy = policy
         self._reader = SseReader()
@@ -77,6 +78,7 @@ class MessagesStreamPipe:
         self._last: list[Frame] = []
         """message_delta, as often as it came."""
         self._stop: Frame | None = None
+        self._fault: FaultError | None = None
 
     @property
     def tool_uses(self) -> Mapping[str, int]:
@@ -84,8 +86,21 @@ class MessagesStreamPipe:
         return told_uses(self._called, self._counters)
 
     def feed(self, data: bytes) -> bytes:
-        """Bytes for the caller; never a terminal frame. Raises FaultError on an error event or garble."""
+        """Bytes for the caller; never a terminal frame. Raises FaultError on an error event or garble, once all that
+        came before it has been given out."""
+        if self._fault is not None:
+            raise self._fault
         out: list[bytes] = []
+        try:
+            self._pass(data, out)
+        except FaultError as error:
+            if not any(out):
+                raise
+            self._fault = error
+            self.is_complete = True
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def _pass(self, data: bytes, out: list[bytes]) -> None:
         for raw in self._reader.cut(data):
             # The common frame needs no parsing by the letter: two lines, LF only, named as the vendor names it.
             swift = self._started and self._stop is None and raw.startswith(_DELTA_HEAD) and raw.endswith(b"\n\n")
@@ -95,7 +110,6 @@ class MessagesStreamPipe:
                 out.append(raw if self.has_content else self._release(raw, content=size > 0))
             else:
                 out.append(self._read(self._reader.parse(raw)))
-        return out[0] if len(out) == 1 else b"".join(out)
 
     def release(self) -> bytes:
         """What was held back, let go although nothing has been generated yet."""
@@ -106,6 +120,8 @@ class MessagesStreamPipe:
 
     def close(self) -> bytes:
         """The end of the provider's stream. Raises FaultError when neither message_stop nor a stop reason came."""
+        if self._fault is not None:
+            raise self._fault
         out = b"".join([self._read(_terminated(frame)) for frame in self._reader.flush()])
         if not self._started or (self._stop is None and self.finish_reason is None):
             raise _broken("The provider's answer was cut short. Try again.")
@@ -162,6 +178,7 @@ class MessagesStreamPipe:
             case "message_stop":
                 self._check_started()
                 self._stop = frame
+                self.is_complete = True
                 return b""
             case _:
                 return b"" if self._last else self._release(frame.raw, content=False)

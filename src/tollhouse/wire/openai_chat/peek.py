@@ -12,6 +12,21 @@ from tollhouse.wire.peeking import FREE_TIERS, MAX_OUTPUT_LIMIT, may_hold, read_
 
 MAX_CHOICES = 128
 
+_PEEKED = frozenset(
+    {
+        "max_tokens",
+        "max_completion_tokens",
+        "stream_options",
+        "tools",
+        "stream",
+        "n",
+        "service_tier",
+        "web_search_options",
+        "modalities",
+        "thinking",
+    }
+)
+"""What is looked at beside model and messages."""
 _PLAIN_TOOLS = frozenset({"function", "custom"})
 
 
@@ -39,6 +54,9 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
     model = read_field(fields, "model", _text_decoder, "a string")
     if not model:
         raise invalid_request("'model' is required: name the model to call as a string.", "model")
+    if _PEEKED.isdisjoint(fields):
+        # The common request: all that is below would find nothing, but for sound in messages.
+        return Peek(model=model, paid=tuple(_paid(fields, [])))
     older = read_integer(fields, "max_tokens", MAX_OUTPUT_LIMIT)
     newer = read_integer(fields, "max_completion_tokens", MAX_OUTPUT_LIMIT)
     options = read_field(fields, "stream_options", _options_decoder, "an object with include_usage as true or false")

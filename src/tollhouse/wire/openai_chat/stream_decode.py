@@ -6,6 +6,7 @@ from tollhouse.ir.events import AnswerExtend, AnswerStart, StreamEvent, UsageRep
 from tollhouse.ir.fault import FaultError
 from tollhouse.ir.plain import is_object
 from tollhouse.ir.usage import Usage
+from tollhouse.wire.failed_usage import usage_in
 from tollhouse.wire.fields import Fields, parse_answer, render, unreadable_answer
 from tollhouse.wire.framing import MAX_FRAME_BYTES, Frame, SseReader
 from tollhouse.wire.leftovers import kept
@@ -13,6 +14,7 @@ from tollhouse.wire.openai_chat.chunk import find_usage
 from tollhouse.wire.openai_chat.parts import NAME
 from tollhouse.wire.openai_chat.response import raise_error_in
 from tollhouse.wire.openai_chat.stream_choice import ChoiceDecoder
+from tollhouse.wire.openai_chat.usage import decode_usage
 
 _MAX_CHOICES = 128
 _MAX_LEFT_BYTES = 16 * 1024 * 1024
@@ -63,6 +65,11 @@ class ChatStreamDecoder:
         self._raise_held()
         return list(self._flush())
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the stream has told its end, well or not."""
+        return self._done or self._fault is not None
+
     def _raise_held(self) -> None:
         if self._fault is not None:
             raise self._fault
@@ -88,7 +95,10 @@ class ChatStreamDecoder:
 
     def _frame(self, frame: Frame) -> Iterator[StreamEvent]:
         data = None if frame.data is None else frame.data.strip()
-        if not data or self._done:
+        if not data:
+            return
+        if self._done:
+            yield from _late_usage(data)
             return
         if data == b"[DONE]":
             if not self._started:
@@ -103,10 +113,18 @@ class ChatStreamDecoder:
             unreadable_answer("The provider sent a frame that is not valid JSON.", str(error))
         if not is_object(chunk):
             unreadable_answer("The provider sent a frame that is not a JSON object.")
+        yield from self._failure(frame, chunk)
+        yield from self._chunk(Fields(chunk), find_usage(chunk)[1])
+
+    def _failure(self, frame: Frame, chunk: dict[str, object]) -> Iterator[UsageReport]:
+        """Raises FaultError when the chunk is an error; what it says was used all the same comes first."""
+        if self._started and chunk.get("error") and (told := usage_in(chunk)) is not None:
+            usage = decode_usage(told)
+            if usage is not None:
+                yield UsageReport(usage=usage)
         if frame.event == b"error" or chunk.get("object") == "error":
             raise_error_in({"error": chunk.get("error") or chunk})
         raise_error_in(chunk)
-        yield from self._chunk(Fields(chunk), find_usage(chunk)[1])
 
     def _chunk(self, fields: Fields, usage: Usage | None) -> Iterator[StreamEvent]:
         fields.drop("object", *_PADDING)
@@ -173,3 +191,14 @@ class ChatStreamDecoder:
                 if sum(self._left_bytes.values()) > _MAX_LEFT_BYTES:
                     unreadable_answer("The provider's stream holds more than one answer can have.")
             self._left[key] = value
+
+
+def _late_usage(data: bytes) -> Iterator[UsageReport]:
+    """After [DONE] only usage is of interest."""
+    try:
+        chunk = parse_answer(data)
+    except ValueError:
+        return
+    usage = find_usage(chunk)[1] if is_object(chunk) else None
+    if usage is not None:
+        yield UsageReport(usage=usage)

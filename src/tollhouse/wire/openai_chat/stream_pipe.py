@@ -7,6 +7,7 @@ import msgspec
 
 from tollhouse.ir.fault import FaultError
 from tollhouse.ir.usage import Usage
+from tollhouse.wire.failed_usage import usage_object
 from tollhouse.wire.format import Answered, AnswerPolicy, Peek
 from tollhouse.wire.framing import Frame, SseReader, sse_frame
 from tollhouse.wire.openai_chat.chunk import (
@@ -22,7 +23,7 @@ from tollhouse.wire.openai_chat.chunk import (
 )
 from tollhouse.wire.openai_chat.finish import decode_finish
 from tollhouse.wire.openai_chat.template import BACKSLASH, NO_TEMPLATE, QUOTE, learn_template
-from tollhouse.wire.openai_chat.usage import shown_usage
+from tollhouse.wire.openai_chat.usage import decode_usage, shown_usage
 from tollhouse.wire.openai_fault import decode_stream_fault
 from tollhouse.wire.scan import join_object
 
@@ -48,6 +49,7 @@ class StreamPipe(ABC):
     reported_at_bytes: int
     received_bytes: int
     has_content: bool
+    is_complete: bool
     finish_reason: str | None
 
     def __init__(self, policy: AnswerPolicy, peek: Peek) -> None:
@@ -56,6 +58,7 @@ class StreamPipe(ABC):
         self.reported_at_bytes = 0
         self.received_bytes = 0
         self.has_content = False
+        self.is_complete = False
         self.finish_reason = None
         self._policy = policy
         self._wants_usage = peek.wants_usage or policy.usage_always
@@ -142,6 +145,7 @@ class StreamPipe(ABC):
                 if not any(out):
                     raise
                 self._fault = error
+                self.is_complete = True
                 break
             if template is not self._template:
                 template = self._template
@@ -155,6 +159,7 @@ class StreamPipe(ABC):
             return self._release(frame.raw, content=False)
         if data == b"[DONE]":
             self._done = _terminated(frame).raw
+            self.is_complete = True
             self._template = NO_TEMPLATE
             self._lessons = 0
             return b""
@@ -172,7 +177,11 @@ class StreamPipe(ABC):
         return None
 
     def _decode(self, frame: Frame, data: bytes) -> bytes:
-        chunk = read_chunk(data)
+        try:
+            chunk = read_chunk(data)
+        except FaultError:
+            self._note_failed(data)
+            raise
         if frame.event == b"error":
             raise FaultError(decode_stream_fault(chunk))
         choices = choices_of(chunk)
@@ -213,6 +222,14 @@ class StreamPipe(ABC):
         self._told_usage = told or self._told_usage
         # Some end a stream with noughts after they have told the usage: counters never shrink to nothing.
         if usage is not None and (usage.total_tokens or self.usage is None):
+            self.usage = usage
+            self.reported_at_bytes = self.received_bytes
+
+    def _note_failed(self, data: bytes) -> None:
+        """An error may say what was used all the same."""
+        told = usage_object(data)
+        usage = None if told is None else decode_usage(told)
+        if usage is not None:
             self.usage = usage
             self.reported_at_bytes = self.received_bytes
 

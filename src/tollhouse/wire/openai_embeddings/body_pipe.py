@@ -38,6 +38,7 @@ class EmbeddingsPipe:
     reported_at_bytes = 0
     received_bytes = 0
     has_content = False
+    is_complete = False
 
     def __init__(self, policy: AnswerPolicy, wanted: int, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         self.usage: Usage | None = None

@@ -31,6 +31,7 @@ class BodyPipe:
         self.received_bytes = 0
         self.has_content = False
         self.finish_reason: str | None = None
+        self.is_complete = False
         self._policy = policy
         self._collector = Collector(max_body_bytes)
         self._body = b""

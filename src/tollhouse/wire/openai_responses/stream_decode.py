@@ -65,6 +65,11 @@ class ResponsesStreamDecoder:
         self._raise_held()
         return list(self._flush())
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the stream has told its end, well or not."""
+        return self._done or self._fault is not None
+
     def _raise_held(self) -> None:
         if self._fault is not None:
             raise self._fault
@@ -158,6 +163,9 @@ class ResponsesStreamDecoder:
         """The answer is complete: `response` tells what the stream has left out."""
         status = response.get("status")
         if status in ("failed", "cancelled") or response.get("error"):
+            # It may have used something all the same.
+            if (usage := decode_answer_usage(response)) is not None:
+                yield UsageReport(usage=usage)
             raise_failure(response)
         self._done = True
         output = response.get("output")

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from tollhouse.ir.fault import FaultError
 from tollhouse.ir.plain import is_object
 from tollhouse.ir.usage import Usage
 from tollhouse.wire.format import Answered, AnswerPolicy
@@ -56,6 +57,7 @@ class StreamPipe:
         self.tool_uses: dict[str, int] = {}
         self.received_bytes = 0
         self.has_content = False
+        self.is_complete = False
         self.finish_reason: str | None = None
         self._policy = policy
         self._patch = Patch(policy)
@@ -69,6 +71,7 @@ class StreamPipe:
         self._end_reports_usage = False
         self._tail: list[bytes] = []
         self._closed = False
+        self._fault: FaultError | None = None
 
     @property
     def reported_at_bytes(self) -> int:
@@ -76,8 +79,19 @@ class StreamPipe:
         return self.received_bytes
 
     def feed(self, data: bytes) -> bytes:
-        """Bytes for the caller; never the last answer object. Raises FaultError on an error event or garble."""
-        return b"".join([self._read(self._reader.parse(frame)) for frame in self._reader.cut(data)])
+        """Bytes for the caller; never the last answer object. Raises FaultError on an error event or garble, once all
+        that came before it has been given out."""
+        if self._fault is not None:
+            raise self._fault
+        out: list[bytes] = []
+        try:
+            out.extend(self._read(self._reader.parse(frame)) for frame in self._reader.cut(data))
+        except FaultError as error:
+            if not any(out):
+                raise
+            self._fault = error
+            self.is_complete = True
+        return b"".join(out)
 
     def release(self) -> bytes:
         """What was held back, let go although nothing has been generated yet."""
@@ -88,6 +102,8 @@ class StreamPipe:
 
     def close(self) -> bytes:
         """The end of the provider's stream. Raises FaultError when the answer was cut short."""
+        if self._fault is not None:
+            raise self._fault
         out = b"".join([self._read(frame) for frame in self._reader.flush()])
         if self._end is None and not self._items.is_whole():
             raise broken("The provider's answer was cut short. Try again.")
@@ -172,12 +188,14 @@ class StreamPipe:
     def _note_end(self, frame: Frame, name: str, event: _Event) -> bytes:
         told = bytes(event.response)
         answer = plain_object(told) if told.startswith(b"{") else {}
+        # A failed answer may have used something all the same.
+        self.usage = decode_answer_usage(answer)
+        self.service_tier = tier_of(answer)
         if name in ("response.failed", "response.cancelled") or answer.get("error"):
             raise_failure(answer)
         self._end = frame
+        self.is_complete = True
         self._end_reports_usage = is_object(answer.get("usage"))
-        self.usage = decode_answer_usage(answer)
-        self.service_tier = tier_of(answer)
         self.finish_reason = finish_word(answer) or name.removeprefix("response.")
         return b""
 

@@ -1,0 +1,97 @@
+"""The published documents drive the gateway: no answer that they do not describe, and no failure of ours."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from support.contract_cases import FIXED_SEED, LEAST_SHARE, Caller, Tally, fresh_seed, schema_of
+from support.gateway import RunningGateway
+
+CHAT = ["simulator/echo", "gpt-4", "openai/gpt-5", "anthropic/claude-sonnet-4"]
+MODELS = {"/chat/completions": CHAT, "/embeddings": ["text-embedding-ada-002"], "/images/generations": ["gpt-image-1"]}
+FRESH_SEED = fresh_seed()
+
+
+def some(count: int) -> settings:
+    """So many random cases for each mode, beside those that the documents themselves call for."""
+    return settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+
+
+def callers(running: RunningGateway, *, strict: bool) -> Iterator[dict[str, Caller]]:
+    key = running.key("cases", usd=10**6)
+    found = {
+        "hpp_router": Caller(running, "", {"apikey": key}, MODELS, strict=strict),
+        "voltagegpu": Caller(running, "/v1", {"X-VoltageGPU-Key": key}, MODELS, strict=strict),
+    }
+    yield found
+    for caller in found.values():
+        caller.close()
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def tolerant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Caller]]:
+    yield from callers(RunningGateway(tmp_path_factory.mktemp("tolerant")), strict=False)
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Caller]]:
+    yield from callers(RunningGateway(tmp_path_factory.mktemp("strict"), strict_schema=True), strict=True)
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Iterator[Tally]:
+    """Counts what becomes of an operation's cases, and looks at the whole in the end."""
+    tally = Tally()
+    yield tally
+    seed = FRESH_SEED if request.node.get_closest_marker("long") else FIXED_SEED
+    line = f"{request.node.originalname}: {tally.line(seed)}"
+    record_property("cases", line)
+    assert tally.count("negative") > 0, line
+    assert tally.share >= LEAST_SHARE, line
+
+
+HPP, VOLTAGE = schema_of("hpp_router", FIXED_SEED), schema_of("voltagegpu", FIXED_SEED)
+FRESH_HPP, FRESH_VOLTAGE = schema_of("hpp_router", FRESH_SEED), schema_of("voltagegpu", FRESH_SEED)
+
+
+@HPP.parametrize()
+@some(25)
+def test_hpp(case: Any, tolerant: dict[str, Caller], tally: Tally) -> None:
+    tolerant["hpp_router"].check(case, tally)
+
+
+@HPP.parametrize()
+@some(25)
+def test_strict_hpp(case: Any, strict: dict[str, Caller], tally: Tally) -> None:
+    strict["hpp_router"].check(case, tally)
+
+
+@VOLTAGE.parametrize()
+@some(25)
+def test_voltagegpu(case: Any, tolerant: dict[str, Caller], tally: Tally) -> None:
+    tolerant["voltagegpu"].check(case, tally)
+
+
+@VOLTAGE.parametrize()
+@some(25)
+def test_strict_voltagegpu(case: Any, strict: dict[str, Caller], tally: Tally) -> None:
+    strict["voltagegpu"].check(case, tally)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@FRESH_HPP.parametrize()
+@some(600)
+def test_fresh_hpp(case: Any, tolerant: dict[str, Caller], tally: Tally) -> None:
+    tolerant["hpp_router"].check(case, tally)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@FRESH_VOLTAGE.parametrize()
+@some(600)
+def test_fresh_voltagegpu(case: Any, tolerant: dict[str, Caller], tally: Tally) -> None:
+    tolerant["voltagegpu"].check(case, tally)

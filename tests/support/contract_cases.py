@@ -1,0 +1,169 @@
+"""Cases that schemathesis makes of a published document, sent to a gateway, and a tally of what became of them."""
+
+import collections
+import json
+import os
+import random
+from importlib.resources import files
+from typing import Any
+
+import requests
+import schemathesis
+import yaml
+from schemathesis import GenerationMode
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from support.gateway import RunningGateway
+
+SEED_VARIABLE = "CASES_SEED"
+FIXED_SEED = 1
+LEAST_SHARE = 0.9
+# What the rule book adds to the statuses of the documents for every operation: a wrong method (row 139).
+_WRONG_METHOD = 405
+_NOT_SERVED = "/images/"
+_CHECKS = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+def fresh_seed() -> int:
+    """The seed of a run that looks for new cases: chance, or what CASES_SEED says to have one again."""
+    return int(os.environ.get(SEED_VARIABLE) or random.SystemRandom().randrange(2**32))
+
+
+def document(package: str) -> dict[str, Any]:
+    """The published document of a dialect."""
+    text = (files("tollhouse.dialects") / package / "openapi.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)
+
+
+def schema_of(package: str, seed: int) -> Any:
+    """The document as schemathesis reads it, for positive and negative cases."""
+    config = schemathesis.Config.from_dict({"seed": seed, "generation": {"mode": "all", "database": "none"}})
+    schema = schemathesis.openapi.from_dict(document(package), config=config)
+    return schema.exclude(path_regex=_NOT_SERVED)
+
+
+class Tally:
+    """What became of one operation's cases."""
+
+    def __init__(self) -> None:
+        self.label = ""
+        self.statuses: collections.Counter[tuple[str, int]] = collections.Counter()
+        self.called_for = 0
+
+    def note(self, label: str, mode: str, status: int, *, refused_by_the_book: bool) -> None:
+        """One case more. `refused_by_the_book`: the rule book refuses what the document would let pass."""
+        self.label = label
+        if refused_by_the_book and mode == "positive":
+            self.called_for += 1
+        else:
+            self.statuses[mode, status] += 1
+
+    def count(self, mode: str) -> int:
+        """How many cases of a mode were sent."""
+        return sum(number for (each, _), number in self.statuses.items() if each == mode)
+
+    @property
+    def share(self) -> float:
+        """The share of 200 among the positive cases."""
+        return self.statuses["positive", 200] / max(1, self.count("positive"))
+
+    def line(self, seed: int) -> str:
+        """One line for people."""
+        told = ", ".join(f"{mode} {status}: {number}" for (mode, status), number in sorted(self.statuses.items()))
+        return f"{self.label}: {self.share:.1%} of the positive cases answered 200 ({told}; seed {seed})"
+
+
+class Caller:
+    """Sends cases to a gateway. `models` are the catalogue's names that an operation may be asked for, by the end of
+    its path. A `strict` gateway has to refuse every body that the document does not allow."""
+
+    def __init__(
+        self,
+        running: RunningGateway,
+        base: str,
+        headers: dict[str, str],
+        models: dict[str, list[str]],
+        *,
+        strict: bool = False,
+    ) -> None:
+        self._running = running
+        self._base = running.url + base
+        self._headers = headers
+        self._models = models
+        self._strict = strict
+        self._session = requests.Session()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    def check(self, case: Any, tally: Tally) -> None:
+        """Send one case; fails when its answer is not one that the document describes, or a failure of ours."""
+        mode = case.meta.generation.mode.value
+        self._name_a_model(case)
+        case.body = _with_plain_integers(case.body)
+        # Not `case.call`, which reads no more than the beginning of a stream.
+        response = self._session.request(**case.as_transport_kwargs(base_url=self._base, headers=self._headers))
+        status = response.status_code
+        refused = _is_refused(case.body)
+        tally.note(case.operation.label, mode, status, refused_by_the_book=refused)
+        assert status < 500, f"{status}: {response.text[:500]} to {case.body!r:.500}"
+        if status == _WRONG_METHOD and case.method != case.operation.method.upper():
+            return
+        if refused or (self._strict and _breaks_the_document(case)):
+            assert status in {400, 401}, f"{status} to {case.body!r:.500}"
+        if response.headers.get("content-type", "").startswith("text/event-stream"):
+            _check_stream(response.text)
+            return
+        case.validate_response(response, checks=_CHECKS)
+
+    def _name_a_model(self, case: Any) -> None:
+        """A document knows no names of models, so a string there becomes one that the catalogue has."""
+        names = next((names for end, names in self._models.items() if case.operation.path.endswith(end)), [])
+        if names and isinstance(case.body, dict) and isinstance(case.body.get("model"), str):
+            case.body["model"] = names[len(case.body["model"]) % len(names)]
+
+
+def _is_refused(body: Any) -> bool:
+    """Whether the rule book refuses what the documents allow: to ask about nothing (rows 5 and 127), or for more tokens
+    than a number of 31 bits says (docs/apis.md)."""
+    if not isinstance(body, dict):
+        return False
+    limits = [body.get(name) for name in ("max_tokens", "max_completion_tokens")]
+    return any(body.get(name) == [] for name in ("messages", "input")) or any(
+        isinstance(limit, int) and limit >= 2**31 for limit in limits
+    )
+
+
+def _breaks_the_document(case: Any) -> bool:
+    """Whether it is the body that makes a negative case of this."""
+    part = case.meta.components.get(ParameterLocation.BODY)
+    return part is not None and part.mode is GenerationMode.NEGATIVE
+
+
+def _with_plain_integers(value: Any) -> Any:
+    """JSON Schema takes 7.0 for an integer; no JSON library writes one like that, and the rule book keeps to types
+    (D1)."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _with_plain_integers(member) for name, member in value.items()}
+    return [_with_plain_integers(item) for item in value] if isinstance(value, list) else value
+
+
+def _check_stream(text: str) -> None:
+    """Every event is JSON, and the last is [DONE]."""
+    events = [block.removeprefix("data: ") for block in text.split("\n\n") if block.startswith("data: ")]
+    assert events.pop() == "[DONE]", text[-300:]
+    assert all(json.loads(event)["object"] == "chat.completion.chunk" for event in events)
