@@ -321,6 +321,7 @@ def test_books_that_do_not_answer_are_waited_for_no_longer_than_is_bearable(monk
     asyncio.run(run())
 
 
+@pytest.mark.fault(29)
 def test_a_settlement_outlives_the_task_that_asked_for_it() -> None:
     class Slow(Books):
         def __init__(self) -> None:

@@ -195,6 +195,9 @@ class MessagesStreamPipe:
         self._count(begun_usage(plain_usage(message)))
         named = {"id": self._policy.answer_id, "model": self._policy.model}
         changes = {name: encoded(value) for name, value in named.items() if value is not None}
+        if self._policy.tidy and not is_object(message.get("usage")):
+            # The contract has it there; what was used is told at the end.
+            changes["usage"] = encoded({"input_tokens": 0, "output_tokens": 0})
         if not changes:
             return frame.raw
         fields = object_decoder.decode(frame.data or b"")
