@@ -10,7 +10,7 @@ from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest
 from tollhouse.relay.admission import Admitted
 from tollhouse.relay.candidates import left_out
-from tollhouse.relay.way_out import CANNOT_SAY, OnLoss, soundest
+from tollhouse.relay.way_out import OnLoss, soundest
 from tollhouse.tokens.bounds import likely_prompt_tokens
 from tollhouse.wire.custom_tools import asked_as_functions, names_of
 from tollhouse.wire.envelope import may_hold_envelope, request_taken_back
@@ -80,9 +80,7 @@ class Outgoing:
             )
         if len(formats) == 1 and self._on_loss == "report" and not peek.spare_tools:
             return able
-        no_price = not self.is_translated(able[0]) and not self._sealed
-        why = "has no price here for" if no_price else CANNOT_SAY
-        return soundest(able, self.losses, self._on_loss, why)
+        return soundest(able, self.losses, self._on_loss)
 
     def body(self, deployment: Deployment) -> bytes:
         """The body that the deployment is sent."""

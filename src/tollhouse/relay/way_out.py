@@ -17,7 +17,6 @@ from tollhouse.wire.registry import EMBEDDINGS, FORMATS, IMAGES
 
 OnLoss = Literal["report", "reject"]
 
-CANNOT_SAY = "speaks a format that cannot say"
 _NAMED_LOSSES = 20
 
 
@@ -66,16 +65,18 @@ class WayOut(Protocol):
 
 
 def soundest(
-    able: Sequence[Deployment], losses: Callable[[Deployment], Sequence[Loss]], on_loss: OnLoss, why: str = CANNOT_SAY
+    able: Sequence[Deployment], losses: Callable[[Deployment], Sequence[Loss]], on_loss: OnLoss
 ) -> list[Deployment]:
     """Those that lose nothing first; only those where losses are to be refused. Raises FaultError (invalid_request)
-    when none is left, which says that the provider `why` what is lost."""
+    when none is left."""
     sound = [one for one in able if not losses(one)]
     if sound or on_loss == "report":
         lossy = [one for one in able if one not in sound] if on_loss == "report" else []
         return [*sound, *lossy]
-    named = [loss.path for loss in losses(able[0])][:_NAMED_LOSSES]
+    lost = losses(able[0])[:_NAMED_LOSSES]
+    named = [f"{loss.path} ({loss.why})" for loss in lost]
     raise invalid_request(
-        f"The model's provider {why}: {', '.join(named)}. Leave that out, choose another model, or allow losses.",
-        named[0],
+        f"The model's provider cannot be told of {', '.join(named)}. "
+        "Leave that out, choose another model, or allow losses.",
+        lost[0].path,
     )

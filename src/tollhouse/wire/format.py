@@ -42,8 +42,8 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     paid: tuple[tuple[str, str], ...] = ()
     reasoning_budget: int = 0
     keeps_turns: bool = False
-    images: ImagesAsked | None = None
     spare_tools: bool = False
+    images: ImagesAsked | None = None
 
 
 class Scan(msgspec.Struct, frozen=True):
