@@ -89,6 +89,9 @@ def test_the_figures_are_sane():
         if model.price.is_free:
             assert model.slug.startswith(("ollama/", "vllm/", "llamacpp/"))
             continue
+        if model.operations == ("images",):
+            assert model.price.per_image_pico_usd or rates.image_output, model.slug
+            continue
         assert 0 < rates.prompt <= 200_000_000, model.slug
         if "chat" in model.operations:
             assert rates.prompt <= rates.completion <= 200_000_000, model.slug

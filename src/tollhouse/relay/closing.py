@@ -222,7 +222,6 @@ def _usage(progress: Progress) -> Usage | None:
     admitted, opened = progress.admitted, progress.opened
     if admitted is None:
         return None
-    asked_images, price = admitted.scan.peek.images, admitted.resolved.model.price
     if opened is not None:
         pipe = opened.pipe
         report = placed(pipe.usage, opened.deployment.quirks)
@@ -233,7 +232,9 @@ def _usage(progress: Progress) -> Usage | None:
             cut=progress.cut,
         )
         usage = meter(_sent(admitted, opened.deployment), received)
-        return with_images(usage, pipe.generated, price) if isinstance(pipe, ImagesPipe) else usage
+        if isinstance(pipe, ImagesPipe):
+            return with_images(usage, pipe.generated, admitted.resolved.model.price)
+        return usage
     asked = progress.asked
     if not progress.left or asked is None:
         return None
@@ -241,10 +242,11 @@ def _usage(progress: Progress) -> Usage | None:
     if not billed:
         return None
     usage = meter(_sent(admitted, asked), Received())
-    if asked_images is None:
+    images = admitted.scan.peek.images
+    if images is None:
         return usage
-    made = GeneratedImages(count=asked_images.count, size=asked_images.size, quality=asked_images.quality)
-    return with_images(usage, made, price)
+    made = GeneratedImages(count=images.count, size=images.size, quality=images.quality)
+    return with_images(usage, made, admitted.resolved.model.price)
 
 
 def _failed_usages(progress: Progress) -> list[tuple[Usage, Paid]]:
