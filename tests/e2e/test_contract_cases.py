@@ -11,7 +11,8 @@ from support.contract_cases import FIXED_SEED, LEAST_SHARE, Caller, Tally, fresh
 from support.gateway import RunningGateway
 
 CHAT = ["simulator/echo", "gpt-4", "openai/gpt-5", "anthropic/claude-sonnet-4"]
-MODELS = {"/chat/completions": CHAT, "/embeddings": ["text-embedding-ada-002"], "/images/generations": ["gpt-image-1"]}
+PICTURES = ["simulator/picture"]
+MODELS = {"/chat/completions": CHAT, "/embeddings": ["text-embedding-ada-002"], "/images/generations": PICTURES}
 FRESH_SEED = fresh_seed()
 
 
