@@ -98,6 +98,43 @@ def test_own_voltagegpu(case: Any, tolerant: dict[str, Caller], tally: Tally) ->
     tolerant["voltagegpu"].check(case, tally)
 
 
+def operations(schema: Any) -> list[Any]:
+    return [result.ok() for result in schema.get_all_operations()]
+
+
+@pytest.mark.row(3, 119)
+@pytest.mark.parametrize(
+    ("dialect", "schema", "name"), [("hpp_router", HPP, "apikey"), ("voltagegpu", VOLTAGE, "X-VoltageGPU-Key")]
+)
+def test_without_a_good_key_every_operation_says_so_as_documented(
+    tolerant: dict[str, Caller], dialect: str, schema: Any, name: str
+) -> None:
+    found = operations(schema)
+    assert len(found) == {"hpp_router": 5, "voltagegpu": 3}[dialect]
+    for operation in found:
+        told = [
+            tolerant[dialect].refused(operation, headers)
+            for headers in ({name: ""}, {name: "th-nobody"}, {name: "a", "authorization": "Basic eDp5"})
+        ]
+        assert all("key" in str(body).lower() for body in told)
+
+
+@pytest.mark.row(137)
+def test_without_credentials_the_shared_path_answers_in_both_envelopes(tolerant: dict[str, Caller]) -> None:
+    bodies = [
+        tolerant[dialect].refused(operation, headers)
+        for dialect, schema in (("hpp_router", HPP), ("voltagegpu", VOLTAGE))
+        for operation in operations(schema)
+        if operation.path.endswith("/images/generations")
+        for headers in ({}, {"authorization": "Basic eDp5"})
+    ]
+    assert len(bodies) == 4
+    assert all(body == bodies[0] for body in bodies)
+    assert isinstance(bodies[0]["error"], str)
+    assert isinstance(bodies[0]["message"], str)
+    assert bodies[0]["details"] == {"status": 401, "endpoint": "/v1/images/generations"}
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 @FRESH_HPP.parametrize()

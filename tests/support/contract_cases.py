@@ -140,6 +140,17 @@ class Caller:
             return
         case.validate_response(response, checks=_CHECKS)
 
+    def refused(self, operation: Any, headers: dict[str, str]) -> dict[str, Any]:
+        """The body of the 401 that an operation answers with these headers; fails when the document does not describe
+        it."""
+        method, path = operation.method.upper(), operation.path
+        response = self._session.request(
+            method, self._base + path, headers=headers, json={} if method == "POST" else None
+        )
+        assert response.status_code == 401, response.text
+        operation.validate_response(response)
+        return response.json()
+
     def _name_a_model(self, case: Any) -> None:
         """A document knows no names of models, so a string there becomes one that the catalogue has. Where it asks for
         no model and leaves fields open, the model that answers by default would refuse what it does not know; one that
