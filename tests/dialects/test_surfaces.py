@@ -22,8 +22,6 @@ def test_the_routes_are_those_of_the_contracts() -> None:
         ("hpp_router", "POST", "/llm/v1/chat/completions", "/llm/v1/chat/completions", "chat", False),
         ("hpp_router", "GET", "/llm/v1/models", "/llm/v1/models", "models", False),
         ("hpp_router", "POST", "/v1/images/generations", "/v1/images/generations", "images", False),
-        ("voltagegpu", "POST", "/v1/images/generations", "/v1/images/generations", "images", False),
-        ("voltagegpu", "POST", "/api/voltage/v1/images/generations", "/v1/images/generations", "images", False),
         ("hpp_router", "GET", "/api/usage", "/api/usage", "account", False),
         ("hpp_router", "GET", "/api/quota-check", "/api/quota-check", "account", False),
         ("hpp_router", "GET", "/openapi/hpp.json", "/openapi/hpp.json", "document", True),
@@ -48,6 +46,8 @@ def test_the_routes_are_those_of_the_contracts() -> None:
         ("voltagegpu", "POST", "/api/voltage/v1/chat/completions", "/v1/chat/completions", "chat", False),
         ("voltagegpu", "POST", "/v1/embeddings", "/v1/embeddings", "embeddings", False),
         ("voltagegpu", "POST", "/api/voltage/v1/embeddings", "/v1/embeddings", "embeddings", False),
+        ("voltagegpu", "POST", "/v1/images/generations", "/v1/images/generations", "images", False),
+        ("voltagegpu", "POST", "/api/voltage/v1/images/generations", "/v1/images/generations", "images", False),
         ("voltagegpu", "GET", "/v1/models", "/v1/models", "models", False),
         ("voltagegpu", "GET", "/api/voltage/v1/models", "/v1/models", "models", False),
     }

@@ -117,7 +117,7 @@ class HppRouter(HppWording):
     """The dialect."""
 
     name = "hpp_router"
-    roots: tuple[str, ...] = ("/llm", "/llm/v1", _USAGE, _QUOTA, _DOCUMENT)
+    roots: tuple[str, ...] = ("/llm", "/llm/v1", _IMAGES, _USAGE, _QUOTA, _DOCUMENT)
     routes: tuple[Route, ...] = (
         Route(method="POST", path=_CHAT, operation=Operation.CHAT, endpoint=_CHAT, voice=HppChat()),
         Route(method="GET", path=_MODELS, operation=Operation.MODELS, endpoint=_MODELS),
