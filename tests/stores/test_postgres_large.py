@@ -22,7 +22,8 @@ INSERT INTO request (id, started_at_ms, finished_at_ms, workspace_id, key_id, di
     upstream_model, stream, status, finish_reason, prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens,
     usage_source, cost_nano_usd, attempts, losses)
 SELECT lpad(i::text, 44, '0'), {NOW_MS} - (i % 100) * {DAY_MS}::bigint - i, {NOW_MS}, 'ws_1', 'key_1', 'hyperinfer',
-    'f', 'm', 'p', 'm', 0, 'ok', 'stop', 10, 0, 5, 0, 'provider', 100, '[]', '[]' FROM generate_series(0, {CALLS - 1}) i;
+    'f', 'm', 'p', 'm', 0, 'ok', 'stop', 10, 0, 5, 0, 'provider', 100, '[]', '[]'
+FROM generate_series(0, {CALLS - 1}) i;
 INSERT INTO rollup SELECT i * 3600000::bigint, 'ws_1', 'key_1', 'm', 'p', 1, 0, 10, 0, 5, 0, 100
 FROM generate_series(0, 20000) i;
 """
