@@ -89,6 +89,9 @@ def test_the_figures_are_sane():
         if model.price.is_free:
             assert model.slug.startswith(("ollama/", "vllm/", "llamacpp/"))
             continue
+        if model.operations == ("images",):
+            assert model.price.per_image_pico_usd or rates.image_output, model.slug
+            continue
         assert 0 < rates.prompt <= 200_000_000, model.slug
         if "chat" in model.operations:
             assert rates.prompt <= rates.completion <= 200_000_000, model.slug
@@ -100,7 +103,8 @@ def test_the_figures_are_sane():
         for tier in model.price.tiers:
             assert tier.rates.prompt > rates.prompt, model.slug
             assert (tier.rates.cached_prompt is None) == (rates.cached_prompt is None), model.slug
-        assert model.price.tool_fees == ()
+        searches = (("web_search", 10 * 10**9),) if model.creator.slug == "anthropic" else ()
+        assert model.price.tool_fees == searches, model.slug
 
 
 def test_some_prices_to_the_digit():

@@ -7,7 +7,7 @@ from support.hyperinfer_voices import COUNT, MESSAGES, RESPONSES
 from tollhouse.dialects.dialect import Dialect, Operation
 from tollhouse.wire.format import AnswerPolicy, Peek
 
-CALLS = {Operation.CHAT, Operation.EMBEDDINGS, Operation.COUNT_TOKENS}
+CALLS = {Operation.CHAT, Operation.EMBEDDINGS, Operation.IMAGES, Operation.COUNT_TOKENS}
 ASKED = Peek(model="gpt-4")
 
 
@@ -21,8 +21,11 @@ def test_the_routes_are_those_of_the_contracts() -> None:
     assert found == {
         ("hpp_router", "POST", "/llm/v1/chat/completions", "/llm/v1/chat/completions", "chat", False),
         ("hpp_router", "GET", "/llm/v1/models", "/llm/v1/models", "models", False),
+        ("hpp_router", "POST", "/v1/images/generations", "/v1/images/generations", "images", False),
         ("hpp_router", "GET", "/api/usage", "/api/usage", "account", False),
         ("hpp_router", "GET", "/api/quota-check", "/api/quota-check", "account", False),
+        ("hpp_router", "GET", "/openapi/hpp.json", "/openapi/hpp.json", "document", True),
+        ("voltagegpu", "GET", "/openapi/voltage.json", "/openapi/voltage.json", "document", True),
         ("hyperinfer", "POST", "/api/v1/chat/completions", "/api/v1/chat/completions", "chat", False),
         ("hyperinfer", "POST", "/api/v1/responses", "/api/v1/responses", "chat", False),
         ("hyperinfer", "POST", "/api/v1/messages", "/api/v1/messages", "chat", False),
@@ -43,6 +46,8 @@ def test_the_routes_are_those_of_the_contracts() -> None:
         ("voltagegpu", "POST", "/api/voltage/v1/chat/completions", "/v1/chat/completions", "chat", False),
         ("voltagegpu", "POST", "/v1/embeddings", "/v1/embeddings", "embeddings", False),
         ("voltagegpu", "POST", "/api/voltage/v1/embeddings", "/v1/embeddings", "embeddings", False),
+        ("voltagegpu", "POST", "/v1/images/generations", "/v1/images/generations", "images", False),
+        ("voltagegpu", "POST", "/api/voltage/v1/images/generations", "/v1/images/generations", "images", False),
         ("voltagegpu", "GET", "/v1/models", "/v1/models", "models", False),
         ("voltagegpu", "GET", "/api/voltage/v1/models", "/v1/models", "models", False),
     }
@@ -54,6 +59,7 @@ def test_every_route_has_what_its_operation_needs_and_lies_below_a_root() -> Non
             assert (found.voice is not None) == (found.operation in CALLS)
             assert (found.view is not None) == (found.operation is Operation.ACCOUNT)
             assert (found.probes is not None) == (found.operation in {Operation.HEALTH, Operation.READY})
+            assert bool(found.document) == (found.operation is Operation.DOCUMENT)
             assert any(found.path == root or found.path.startswith(f"{root}/") for root in dialect.roots)
 
 

@@ -12,8 +12,8 @@ import pytest
 from support.callers import DIALECTS, HPP, HYPERINFER, VOLTAGE, Face, Reply, ask, chat
 from support.gateway import RunningGateway
 from support.scripted_providers import Answer, Asked, ScriptedProviders, catalogue, failed, said
+from tollhouse.accounts.change import Change
 from tollhouse.accounts.keys import digest
-from tollhouse.accounts.quotas import Change
 
 Start = Callable[..., RunningGateway]
 ON = {"breakers": True, "retry_percent": 20}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollhouse.catalog.entries import Price, Rates, ServiceTier, Tier
-from tollhouse.ir.usage import Usage
+from tollhouse.ir.usage import GeneratedImages, Usage
 from tollhouse.money.pricing import charge_lines, unpriced_feature, upper_bound
 from tollhouse.money.store import ChargeLine
 
@@ -144,7 +144,8 @@ def test_the_bound_holds_for_every_usage_within_it(price, usage, choices, paid, 
     asked = next((name.partition(":")[2] for field, name in paid if field == "service_tier"), None)
     uses = {name.partition(":")[2]: 1 for field, name in paid if field != "service_tier"}
     for service_tier in {None, asked}:
-        lines = charge_lines(price, usage, service_tier, images=choices, tool_uses=uses)
+        made = msgspec.structs.replace(usage, images=GeneratedImages(count=choices))
+        lines = charge_lines(price, made, service_tier, tool_uses=uses)
         assert sum(line.amount_nano_usd for line in lines) <= bound
 
 
@@ -184,13 +185,14 @@ def test_images_and_tools_are_lines_of_their_own_where_they_have_a_price():
         per_image_pico_usd=40_000_000_000,
         tool_fees=(("web_search", 10_000_000_001),),
     )
-    lines = charge_lines(price, Usage(), images=2, tool_uses={"web_search": 3, "code": 5, "idle": 0})
+    two = Usage(images=GeneratedImages(count=2))
+    lines = charge_lines(price, two, tool_uses={"web_search": 3, "code": 5, "idle": 0})
     assert [(line.line, line.code, line.amount_nano_usd) for line in lines] == [
         (0, "model", 0),
         (1, "image", 80_000_000),
         (2, "tool:web_search", 30_000_001),
     ]
-    assert charge_lines(Price(), Usage(), images=2, tool_uses={"web_search": 1}) == (
+    assert charge_lines(Price(), two, tool_uses={"web_search": 1}) == (
         ChargeLine(line=0, code="model", amount_nano_usd=0),
     )
 

@@ -140,6 +140,7 @@ def test_many_loops_in_many_threads_share_one_writer(bench: Bench) -> None:
     assert bench.stored() == list(range(400))
 
 
+@pytest.mark.fault(29)
 def test_a_job_is_written_though_its_waiter_was_cancelled(bench: Bench) -> None:
     async def run() -> None:
         bench.gate.clear()

@@ -50,7 +50,7 @@ GOLDEN = [
             (
                 "3: providers[0] (acme).format: the format `grpc` is not known; it is one of "
                 "`anthropic_messages`, `openai_chat`, "
-                "`openai_embeddings`, `openai_responses`"
+                "`openai_embeddings`, `openai_images`, `openai_responses`, `sdapi`"
             )
         ],
     ),

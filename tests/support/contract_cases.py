@@ -20,6 +20,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from support.gateway import RunningGateway
+from tollhouse.dialects.hpp_router.surface import HppRouter
+from tollhouse.dialects.voltagegpu.surface import VoltageGpu
 
 SEED_VARIABLE = "CASES_SEED"
 FIXED_SEED = 1
@@ -47,9 +49,19 @@ def document(package: str) -> dict[str, Any]:
 
 
 def schema_of(package: str, seed: int) -> Any:
-    """The document as schemathesis reads it, for positive and negative cases."""
+    """The published document as schemathesis reads it, for positive and negative cases."""
+    return _read(document(package), seed)
+
+
+def own_schema(path: str, seed: int) -> Any:
+    """The same for the document that the gateway serves under `path`."""
+    routes = [route for dialect in (HppRouter(), VoltageGpu()) for route in dialect.routes if route.path == path]
+    return _read(json.loads(routes[0].document), seed)
+
+
+def _read(source: dict[str, Any], seed: int) -> Any:
     config = schemathesis.Config.from_dict({"seed": seed, "generation": {"mode": "all", "database": "none"}})
-    schema = schemathesis.openapi.from_dict(document(package), config=config)
+    schema = schemathesis.openapi.from_dict(source, config=config)
     return schema.exclude(path_regex=_NOT_SERVED)
 
 

@@ -24,6 +24,7 @@ class Operation(enum.Enum):
     ACCOUNT = "account"
     HEALTH = "health"
     READY = "ready"
+    DOCUMENT = "document"
 
 
 class Probes(Protocol):
@@ -47,8 +48,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     tells what the key's consumer has and used, and `show` that of GENERATION, which tells what became of one call.
     `public` ones need no key. `read_key` is for a route that takes keys in other headers than the rest of its dialect.
     `no_websocket` marks a path that other servers also offer as a WebSocket: a handshake there is answered 426, so that
-    programs fall back to HTTP at once. `claim` is there where another dialect has the same path: by a request's headers
-    it says how strongly the route lays claim to it, 0 for not at all.
+    programs fall back to HTTP at once. `document` is the body of DOCUMENT, the dialect's OpenAPI document. `claim` is
+    there where another dialect has the same path: by a request's headers it says how strongly the route lays claim to
+    it, 0 for not at all.
     """
 
     method: str
@@ -61,8 +63,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     public: bool = False
     read_key: Callable[[Mapping[str, str]], str | None] | None = None
     no_websocket: bool = False
+    document: bytes = b""
     show: Callable[[Generation], bytes] | None = None
     claim: Callable[[Mapping[str, str]], int] | None = None
+
+
+def document_route(path: str, document: bytes) -> Route:
+    """Where a dialect's OpenAPI document is served; anybody may read it."""
+    return Route(method="GET", path=path, operation=Operation.DOCUMENT, endpoint=path, public=True, document=document)
 
 
 class Dialect(Wording, Protocol):

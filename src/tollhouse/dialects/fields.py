@@ -29,6 +29,13 @@ OutputLimit = Annotated[int, msgspec.Meta(ge=1, le=MAX_OUTPUT_TOKENS)]
 UnitInterval = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 Stops = Annotated[list[str], msgspec.Meta(max_length=MAX_STOPS)]
+RawTool = Annotated[
+    msgspec.Raw,
+    msgspec.Meta(
+        extra_json_schema={"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]}
+    ),
+]
+"""A tool as it was sent: what its type needs is for the wire format to see."""
 Choices = Annotated[int, msgspec.Meta(ge=1, le=128)]
 
 

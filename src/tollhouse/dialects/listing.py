@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import msgspec
 
@@ -13,10 +13,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What both SDKs need of one model; `created` is in Unix seconds, `created_at` RFC 3339."""
 
     id: str
-    object: str = "model"
+    object: Literal["model"] = "model"
     created: int
     owned_by: str
-    type: str = "model"
+    type: Literal["model"] = "model"
     display_name: str
     created_at: str
 

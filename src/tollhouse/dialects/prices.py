@@ -1,8 +1,14 @@
 """Prices as the published lists of models print them: USD per 1M tokens, exact."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+
+JsonNumber = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "number"})]
+"""A number that never was a float."""
+JsonNumberOrNull = Annotated[
+    msgspec.Raw, msgspec.Meta(extra_json_schema={"anyOf": [{"type": "number"}, {"type": "null"}]})
+]
 
 _PICO_PER_UNIT: Final = 1_000_000  # 1 USD per 1M tokens is 10^6 pico-USD per token
 

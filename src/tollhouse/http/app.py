@@ -25,6 +25,7 @@ from tollhouse.relay.call import Call, CallerGoneError, Voice, Worded
 from tollhouse.relay.pictures import PATH as PICTURES
 
 _METRICS_PATH = b"/metrics"
+_CACHEABLE = ((b"cache-control", b"public, max-age=300"),)
 _UPGRADE = ((b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade"))
 _STOPPED = Fault(
     kind=FaultKind.BUSY,
@@ -115,6 +116,8 @@ class DoorApp:
                 await exchange.reply(Worded(status=200, body=b"" if route.probes is None else route.probes.alive()))
             case Operation.READY:
                 await exchange.reply(await self._ready(route))
+            case Operation.DOCUMENT:
+                await exchange.reply(Worded(status=200, body=route.document, headers=_CACHEABLE))
             case Operation.CHAT | Operation.EMBEDDINGS | Operation.IMAGES | Operation.COUNT_TOKENS:
                 raise TypeError(f"the route {route.path} makes calls but has no voice")
             case _:

@@ -154,8 +154,10 @@ class Relay:
     async def _fail(self, progress: Progress, caller: Caller, fault: Fault) -> None:
         """Tell the caller, in the words of his dialect: as an error answer, or as the stream's error frame."""
         call = progress.call
-        if progress.opened is not None and fault.from_provider:
-            progress.opened.broke_off()
+        opened = progress.opened
+        if opened is not None and fault.from_provider:
+            opened.broke_off()
+            fault = msgspec.structs.replace(fault, provider=opened.deployment.provider.id)
         _let_go(progress)
         if not progress.closed:
             await self._closing.give_up(progress, "failed" if progress.admitted else "refused", fault)

@@ -116,6 +116,16 @@ def test_id_and_model_are_patched_in_the_first_frame_only() -> None:
     assert rest == others
 
 
+def test_the_tidy_stream_begins_with_usage_though_the_provider_tells_none() -> None:
+    message = {
+        name: value for name, value in json.loads(start().split("data: ")[1])["message"].items() if name != "usage"
+    }
+    stream = event("message_start", message=message) + words(0, "Hi") + end("end_turn")
+    first = events(passed(opened(TIDY), [stream.encode()]))[0]["message"]
+    assert first["usage"] == {"input_tokens": 0, "output_tokens": 0}
+    assert "usage" not in events(passed(opened(), [stream.encode()]))[0]["message"]
+
+
 def test_the_tidy_stream_has_cost_and_the_words_of_the_contract() -> None:
     stream = start() + words(0, "Hi") + end("model_context_window_exceeded") + end("stop_sequence", stop_sequence="X")
     data = passed(opened(TIDY), [stream.encode()])

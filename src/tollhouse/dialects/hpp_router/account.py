@@ -3,6 +3,7 @@
 import msgspec
 
 from tollhouse.accounts.quotas import ConsumerStanding
+from tollhouse.dialects.prices import JsonNumber
 from tollhouse.money.amount import usd_text
 
 
@@ -12,21 +13,21 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     consumer_id: str
     username: str | None
     custom_id: str | None
-    quota: msgspec.Raw
-    used: msgspec.Raw
-    remaining: msgspec.Raw
+    quota: JsonNumber
+    used: JsonNumber
+    remaining: JsonNumber
     requests: int
     total_tokens: int
-    total_cost: msgspec.Raw
+    total_cost: JsonNumber
 
 
 class QuotaCheck(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the consumer's quota lets it make a call."""
 
     has_quota: bool
-    quota: msgspec.Raw
-    used: msgspec.Raw
-    remaining: msgspec.Raw
+    quota: JsonNumber
+    used: JsonNumber
+    remaining: JsonNumber
 
 
 def usage(standing: ConsumerStanding) -> bytes:

@@ -4,16 +4,16 @@ import msgspec
 
 from tollhouse.catalog.entries import Catalog, Model
 from tollhouse.dialects.listing import Entry, entry_fields, page
-from tollhouse.dialects.prices import optional_usd_per_million, usd_per_million
+from tollhouse.dialects.prices import JsonNumber, JsonNumberOrNull, optional_usd_per_million, usd_per_million
 
 
 class Pricing(msgspec.Struct, frozen=True, kw_only=True):
     """USD per 1M tokens; null where reading from or writing to a cache has no price of its own."""
 
-    input: msgspec.Raw
-    output: msgspec.Raw
-    cache_write: msgspec.Raw
-    cache_read: msgspec.Raw
+    input: JsonNumber
+    output: JsonNumber
+    cache_write: JsonNumberOrNull
+    cache_read: JsonNumberOrNull
 
 
 class PricedEntry(Entry, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from tollhouse.dialects.fields import (
     Choices,
     ModelName,
     OutputLimit,
+    RawTool,
     Stops,
     UserId,
     check_metadata,
@@ -60,9 +61,9 @@ class ChatRequest(msgspec.Struct, gc=False):
     stream_options: dict[str, msgspec.Raw] | None = None
     n: Choices | None = None
     stop: str | Stops | None = None
-    tools: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_TOOLS)] | None = None
+    tools: Annotated[list[RawTool], msgspec.Meta(max_length=MAX_TOOLS)] | None = None
     user: UserId | None = None
-    metadata: msgspec.Raw = msgspec.Raw()
+    metadata: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
 
 
 _READER: Final = Reader(ChatRequest, {"role": "system, user, assistant or tool"})

@@ -9,8 +9,9 @@ import msgspec
 
 from tollhouse.catalog.entries import Catalog
 from tollhouse.dialects.credentials import bearer_key, named_key
-from tollhouse.dialects.dialect import Operation, Route
+from tollhouse.dialects.dialect import Operation, Route, document_route
 from tollhouse.dialects.hpp_router import account
+from tollhouse.dialects.hpp_router.document import hpp_document
 from tollhouse.dialects.hpp_router.errors import HppWording
 from tollhouse.dialects.hpp_router.listing import model_list
 from tollhouse.dialects.hpp_router.schema import check_chat
@@ -28,6 +29,7 @@ _MODELS: Final = "/llm/v1/models"
 _IMAGES: Final = "/v1/images/generations"
 _USAGE: Final = "/api/usage"
 _QUOTA: Final = "/api/quota-check"
+_DOCUMENT: Final = "/openapi/hpp.json"
 
 
 _IMAGE_DEFAULTS: Final[Mapping[str, msgspec.Raw]] = MappingProxyType(
@@ -115,7 +117,7 @@ class HppRouter(HppWording):
     """The dialect."""
 
     name = "hpp_router"
-    roots: tuple[str, ...] = ("/llm", "/llm/v1", _USAGE, _QUOTA)
+    roots: tuple[str, ...] = ("/llm", "/llm/v1", _IMAGES, _USAGE, _QUOTA, _DOCUMENT)
     routes: tuple[Route, ...] = (
         Route(method="POST", path=_CHAT, operation=Operation.CHAT, endpoint=_CHAT, voice=HppChat()),
         Route(method="GET", path=_MODELS, operation=Operation.MODELS, endpoint=_MODELS),
@@ -130,6 +132,8 @@ class HppRouter(HppWording):
         """With `strict_schema`, what the published document does not allow is refused."""
         if strict_schema:
             self.routes = strict_routes(self.routes, __package__ or "", "openapi.yaml")
+        document = hpp_document({route.path: route for route in self.routes})
+        self.routes = (*self.routes, document_route(_DOCUMENT, document))
 
     def read_key(self, headers: Mapping[str, str]) -> str | None:
         """The `apikey` header; without one, Bearer."""

@@ -9,6 +9,7 @@ from tollhouse.dialects.fields import (
     MAX_TOOLS,
     ModelName,
     OutputLimit,
+    RawTool,
     Stops,
     Temperature,
     UnitInterval,
@@ -38,15 +39,15 @@ class ChatRequest(msgspec.Struct, gc=False):
     temperature: Temperature | None = None
     top_p: UnitInterval | None = None
     n: TenChoices | None = None
-    stream: bool | None = None
+    stream: bool | None = False
     max_tokens: OutputLimit | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     stop: str | Stops | None = None
     max_completion_tokens: OutputLimit | None = None
-    tools: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_TOOLS)] | None = None
+    tools: Annotated[list[RawTool], msgspec.Meta(max_length=MAX_TOOLS)] | None = None
     user: UserId | None = None
-    metadata: msgspec.Raw = msgspec.Raw()
+    metadata: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
 
 
 _READER: Final = Reader(ChatRequest, {"role": "system, user or assistant"})

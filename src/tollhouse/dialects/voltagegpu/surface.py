@@ -8,10 +8,11 @@ import msgspec
 
 from tollhouse.catalog.entries import Catalog
 from tollhouse.dialects.credentials import bearer_key, named_key
-from tollhouse.dialects.dialect import Operation, Route
+from tollhouse.dialects.dialect import Operation, Route, document_route
 from tollhouse.dialects.embeddings import check_texts
 from tollhouse.dialects.listing import Entry, entry_fields, page
 from tollhouse.dialects.strict import strict_routes
+from tollhouse.dialects.voltagegpu.document import voltage_document
 from tollhouse.dialects.voltagegpu.errors import VoltageWording
 from tollhouse.dialects.voltagegpu.schema import check_chat
 from tollhouse.dialects.voltagegpu.schema_images import check_images
@@ -25,6 +26,7 @@ _CHAT: Final = "/v1/chat/completions"
 _EMBEDDINGS: Final = "/v1/embeddings"
 _IMAGES: Final = "/v1/images/generations"
 _MODELS: Final = "/v1/models"
+_DOCUMENT: Final = "/openapi/voltage.json"
 
 _DEFAULTS: Final[Mapping[str, msgspec.Raw]] = MappingProxyType(
     {
@@ -145,13 +147,15 @@ class VoltageGpu(VoltageWording):
     """The dialect."""
 
     name = "voltagegpu"
-    roots: tuple[str, ...] = ("/v1", "/api/voltage", "/api/voltage/v1")
+    roots: tuple[str, ...] = ("/v1", "/api/voltage", "/api/voltage/v1", _DOCUMENT)
     routes: tuple[Route, ...] = _routes()
 
     def __init__(self, *, strict_schema: bool = False) -> None:
         """With `strict_schema`, what the published document does not allow is refused."""
         if strict_schema:
             self.routes = strict_routes(self.routes, __package__ or "", "openapi.yaml", "/v1")
+        document = voltage_document({route.path: route for route in self.routes}, VoltageChat())
+        self.routes = (*self.routes, document_route(_DOCUMENT, document))
 
     def read_key(self, headers: Mapping[str, str]) -> str | None:
         """The `X-VoltageGPU-Key` header; without one, Bearer."""
