@@ -23,7 +23,8 @@ import msgspec
 import uvicorn
 import uvloop
 
-from tollhouse.accounts.quotas import Change, Plan
+from tollhouse.accounts.change import Change
+from tollhouse.accounts.quotas import Plan
 from tollhouse.accounts.standings import Standings
 from tollhouse.catalog.entries import Catalog
 from tollhouse.catalog.load import load_catalog, summarise_left_out

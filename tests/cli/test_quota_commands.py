@@ -11,7 +11,8 @@ from support.books import assert_books_balance, with_store
 from support.callers import HPP, HYPERINFER, ask, chat
 from support.gateway import RunningGateway
 from tollhouse.accounts import keys
-from tollhouse.accounts.quotas import Change, Plan
+from tollhouse.accounts.change import Change
+from tollhouse.accounts.quotas import Plan
 from tollhouse.cli import main
 from tollhouse.stores.sqlite import SqliteStore
 
@@ -145,9 +146,14 @@ def test_plans(shell: Shell, key: str, data_dir: Path) -> None:
     assert (on["plan"], on["unit"], on["limit"], on["remaining"]) == ("free", "tokens", 1000, 1000)
     assert "5000 tokens" in shell.ok("workspaces", "plan", "acme", "pro")
     assert len(shell.json("keys", "limit", key)["limits"]) == 2
+    assert shell.json("keys", "reset-plan", key, "--note", "a bug of ours")["resets_by_hand"] == 1
+    assert "5000 tokens" in shell.ok("workspaces", "reset-plan", "acme")
+    assert [row["note"] for row in shell.json("audit") if row["action"] == "limit.reset"] == ["", "a bug of ours"]
     assert "is on no plan" in shell.ok("workspaces", "plan", "acme", "none")
     assert "is on no plan" in shell.ok("keys", "plan", key, "none")
     assert "there is: free, pro" in shell.refused("keys", "plan", key, "gold")
+    assert "no quota to reset" in shell.refused("keys", "reset-plan", key)
+    assert "no quota to reset" in shell.refused("workspaces", "reset-plan", "acme")
     assert "gold" in shell.refused("keys", "create", "--workspace", "acme", "--plan", "gold")
     assert len(shell.json("keys", "list")) == 1
 

@@ -11,9 +11,10 @@ import pytest
 from support.callers import DIALECTS, HPP, HYPERINFER, VOLTAGE, Face, Reply, ask, chat
 from support.gateway import RunningGateway
 from tollhouse.accounts import keys
+from tollhouse.accounts.change import Change
 from tollhouse.accounts.limits import Period
 from tollhouse.accounts.principal import Principal
-from tollhouse.accounts.quotas import Change, LimitWish
+from tollhouse.accounts.quotas import LimitWish
 
 CATALOG = """
 extends: default

@@ -106,7 +106,7 @@ def progress(
         decision=None,
         output_limit=None,
         calls=lambda _deployment: 1,
-        scan=bare(peek=bare(paid=(), stream=True, output_limit=None, choices=1), size_bytes=len(body)),
+        scan=bare(peek=bare(paid=(), stream=True, output_limit=None, choices=1, images=None), size_bytes=len(body)),
         hold=Hold(request_id="r1", parts=(Part("credit:ws", "nano_usd", 1),), price_version="v1"),
     )
     pipe = bare(

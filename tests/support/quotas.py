@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from tollhouse.accounts.change import Change
 from tollhouse.accounts.limits import Period, limit_account
 from tollhouse.accounts.principal import Limit
-from tollhouse.accounts.quotas import Change, LimitStanding, LimitWish
+from tollhouse.accounts.quotas import LimitStanding, LimitWish
 from tollhouse.accounts.store import NewKey
 from tollhouse.money.store import Ask, Lease, Opening, Transfer
 from tollhouse.stores.store import Store

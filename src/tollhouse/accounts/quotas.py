@@ -5,20 +5,13 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from tollhouse.accounts.change import Change
 from tollhouse.accounts.limits import Period
 from tollhouse.accounts.principal import Limit
 from tollhouse.accounts.store import Workspace
 
 Unit = Literal["nano_usd", "token"]
 Reason = Literal["key_limit", "consumer_quota", "plan_quota"]
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """Who changes something, when (Unix time) and why: what the audit row keeps."""
-
-    at_ms: int
-    actor: str
-    note: str = ""
 
 
 class LimitWish(msgspec.Struct, frozen=True, kw_only=True):

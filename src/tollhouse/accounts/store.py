@@ -4,6 +4,7 @@ from typing import Protocol
 
 import msgspec
 
+from tollhouse.accounts.change import Change
 from tollhouse.accounts.principal import Principal
 
 
@@ -74,8 +75,8 @@ class AccountStore(Protocol):
         """All, by name."""
         ...
 
-    async def add_key(self, key: NewKey) -> None:
-        """Store a key's digest."""
+    async def add_key(self, key: NewKey, change: Change | None = None) -> None:
+        """Store a key's digest; with `change` it is written down who did it."""
         ...
 
     async def key(self, key: str) -> KeyRow | None:
@@ -87,6 +88,7 @@ class AccountStore(Protocol):
         """All keys, or those of one workspace, newest last."""
         ...
 
-    async def set_key_state(self, key: str, state: str) -> KeyRow | None:
-        """Disable, enable or revoke by id or hint; None when there is none such. A revoked key stays revoked."""
+    async def set_key_state(self, key: str, state: str, change: Change | None = None) -> KeyRow | None:
+        """Disable, enable or revoke by id or hint; None when there is none such. A revoked key stays revoked. With
+        `change` it is written down who did it, where it was not so already."""
         ...

@@ -3,11 +3,12 @@
 import argparse
 import os
 
+from tollhouse.accounts.change import Change
 from tollhouse.accounts.limits import period_adverb
-from tollhouse.accounts.quotas import Change, LimitStanding
+from tollhouse.accounts.quotas import LimitStanding
 from tollhouse.accounts.store import KeyRow
 from tollhouse.cli.books import now_ms
-from tollhouse.cli.output import moment, money, print_table, print_text
+from tollhouse.cli.output import moment, money, print_json, print_table, print_text
 from tollhouse.ir.fault import invalid_request
 from tollhouse.money.amount import usd_text
 from tollhouse.stores.store import Store
@@ -31,6 +32,15 @@ async def found_key(store: Store, name: str) -> KeyRow:
     if row is None:
         raise invalid_request(f"There is no key {name!r}. `tollhouse keys list` shows their ids and hints.")
     return row
+
+
+async def plan_begun_anew(store: Store, owner_id: str, name: str, change: Change) -> LimitStanding:
+    """Reset the quota of the plan that a workspace or key is on; `name` is what people call it. Raises FaultError
+    (invalid_request) when it is on none."""
+    for standing in await store.quotas.limits([owner_id], change.at_ms):
+        if standing.limit.reason == "plan_quota":
+            return await store.quotas.reset_limit(owner_id, "plan_quota", standing.limit.period, change)
+    raise invalid_request(f"{name} is on no plan, so there is no quota to reset.", "plan")
 
 
 def standing_as_json(standing: LimitStanding) -> dict[str, str | int | None]:
@@ -70,6 +80,15 @@ def print_standings(standings: list[LimitStanding]) -> None:
         ],
         right=(2, 3, 4),
     )
+
+
+def print_standing(args: argparse.Namespace, standing: LimitStanding) -> int:
+    """One limit, for programs or for people; the exit code."""
+    if args.json:
+        print_json(standing_as_json(standing))
+    else:
+        print_standings([standing])
+    return 0
 
 
 def print_standing_or(standing: LimitStanding | None, otherwise: str) -> None:

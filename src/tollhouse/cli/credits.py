@@ -26,6 +26,7 @@ def add_credits(commands: Commands) -> None:
     add.add_argument("workspace", help="name or id")
     add.add_argument("amount", type=usd, metavar="USD", help="such as 20 or 0.50")
     add.add_argument("--reference", metavar="R", help="the payment's own name: the same one never counts twice")
+    add_note_option(add)
     add.set_defaults(run=_add)
     show = group.add_parser("show", help="the balance of a workspace")
     show.add_argument("workspace", help="name or id")
@@ -46,7 +47,7 @@ def _add(args: argparse.Namespace) -> int:
 
     async def work(store: Store) -> tuple[str, int]:
         workspace = await found_workspace(store, args.workspace)
-        return workspace.name, await store.top_up(workspace.id, args.amount, reference, now_ms())
+        return workspace.name, await store.top_up(workspace.id, args.amount, reference, now_ms(), change_of(args))
 
     name, balance = with_books(args, work)
     if args.json:

@@ -12,6 +12,8 @@ from tollhouse.cli.changes import (
     add_note_option,
     change_of,
     found_key,
+    plan_begun_anew,
+    print_standing,
     print_standing_or,
     print_standings,
     standing_as_json,
@@ -39,7 +41,9 @@ def add_key_limits(group: Commands) -> None:
     allow.set_defaults(run=_allow)
     plan = group.add_parser("plan", help="put a key on a plan of the catalogue, or take it off")
     plan.set_defaults(run=_plan)
-    for parser in (limit, reset, allow, plan):
+    reset_plan = group.add_parser("reset-plan", help="begin the present period of a key's own plan anew")
+    reset_plan.set_defaults(run=_reset_plan)
+    for parser in (limit, reset, allow, plan, reset_plan):
         parser.add_argument("key", help="id or hint of the key, as `keys list` shows it")
         add_note_option(parser)
         add_folder_options(parser)
@@ -91,12 +95,15 @@ def _reset(args: argparse.Namespace) -> int:
         row = await found_key(store, args.key)
         return await store.quotas.reset_limit(row.id, "key_limit", PERIODS[args.period], change_of(args))
 
-    standing = with_books(args, work)
-    if args.json:
-        print_json(standing_as_json(standing))
-    else:
-        print_standings([standing])
-    return 0
+    return print_standing(args, with_books(args, work))
+
+
+def _reset_plan(args: argparse.Namespace) -> int:
+    async def work(store: Store) -> LimitStanding:
+        row = await found_key(store, args.key)
+        return await plan_begun_anew(store, row.id, f"Key {row.hint}", change_of(args))
+
+    return print_standing(args, with_books(args, work))
 
 
 def _allow(args: argparse.Namespace) -> int:

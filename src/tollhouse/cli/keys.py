@@ -62,6 +62,7 @@ def add_keys(commands: Commands) -> None:
         parser = group.add_parser(verb, help=_HELP[verb])
         parser.add_argument("key", help="id or hint of the key, as `keys list` shows it")
         parser.set_defaults(run=_set_state, state=state)
+        add_note_option(parser)
         parsers.append(parser)
     for parser in parsers:
         add_folder_options(parser)
@@ -94,10 +95,10 @@ def _create(args: argparse.Namespace) -> int:
         if args.plan is not None:
             # First, because it may be refused, and then there shall be no key that nobody has seen.
             await store.quotas.set_plan(key_id, args.plan, change_of(args))
-        await store.add_key(new)
+        await store.add_key(new, change_of(args))
         await _restrict(store, key_id, args)
         if args.credit is not None:
-            await store.top_up(workspace.id, args.credit, f"keys-create:{key_id}", at_ms)
+            await store.top_up(workspace.id, args.credit, f"keys-create:{key_id}", at_ms, change_of(args))
         return await store.workspace(workspace.id) or workspace
 
     workspace = with_books(args, work, create=True)
@@ -164,7 +165,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _set_state(args: argparse.Namespace) -> int:
-    row = with_books(args, lambda store: store.set_key_state(args.key, args.state))
+    row = with_books(args, lambda store: store.set_key_state(args.key, args.state, change_of(args)))
     if row is None:
         print_error(f"There is no key {args.key!r}. `tollhouse keys list` shows their ids and hints.")
         return 1

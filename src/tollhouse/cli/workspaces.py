@@ -6,7 +6,15 @@ import shlex
 from tollhouse.accounts.quotas import LimitStanding
 from tollhouse.accounts.store import Workspace
 from tollhouse.cli.books import add_folder_options, add_json_option, found_workspace, now_ms, with_books
-from tollhouse.cli.changes import NONE, add_note_option, change_of, print_standing_or, standing_as_json
+from tollhouse.cli.changes import (
+    NONE,
+    add_note_option,
+    change_of,
+    plan_begun_anew,
+    print_standing,
+    print_standing_or,
+    standing_as_json,
+)
 from tollhouse.cli.commands import Commands
 from tollhouse.cli.output import moment, money, print_json, print_table, print_text
 from tollhouse.money.amount import usd_text
@@ -31,12 +39,14 @@ def add_workspaces(commands: Commands) -> None:
     invoicing.set_defaults(run=_invoicing)
     plan = group.add_parser("plan", help="put a workspace on a plan of the catalogue, or take it off")
     plan.set_defaults(run=_plan)
-    for parser in (lock, unlock, invoicing, plan):
+    reset_plan = group.add_parser("reset-plan", help="begin the present period of a workspace's plan anew")
+    reset_plan.set_defaults(run=_reset_plan)
+    for parser in (lock, unlock, invoicing, plan, reset_plan):
         parser.add_argument("workspace", help="name or id")
         add_note_option(parser)
     invoicing.add_argument("state", choices=["on", "off"])
     plan.add_argument("plan", help=f"as `tollhouse plans` shows it, or {NONE}")
-    for parser in (create, listing, lock, unlock, invoicing, plan):
+    for parser in (create, listing, lock, unlock, invoicing, plan, reset_plan):
         add_folder_options(parser)
         add_json_option(parser)
 
@@ -107,6 +117,14 @@ def _plan(args: argparse.Namespace) -> int:
     else:
         print_standing_or(standing, f"Workspace {workspace.name} is on no plan.")
     return 0
+
+
+def _reset_plan(args: argparse.Namespace) -> int:
+    async def work(store: Store) -> LimitStanding:
+        found = await found_workspace(store, args.workspace)
+        return await plan_begun_anew(store, found.id, f"Workspace {found.name}", change_of(args))
+
+    return print_standing(args, with_books(args, work))
 
 
 def _print(args: argparse.Namespace, workspace: Workspace, does: str) -> int:

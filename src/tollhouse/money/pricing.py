@@ -92,9 +92,12 @@ def unpriced_feature(price: Price, paid: Iterable[tuple[str, str]]) -> tuple[str
     `paid` are pairs of a request's field and a price's name: `service_tier:NAME`, `tool:NAME`, `image`, `audio_input`
     or `audio_output`; an unknown name has no price. Nothing of a free model needs one.
     """
-    if price.is_free:
-        return None
-    return next(((field, name) for field, name in paid if not _has_price(price, name)), None)
+    return next(iter(unpriced_features(price, paid)), None)
+
+
+def unpriced_features(price: Price, paid: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """All of `paid` that have no price."""
+    return [] if price.is_free else [(field, name) for field, name in paid if not _has_price(price, name)]
 
 
 def _has_price(price: Price, name: str) -> bool:

@@ -6,7 +6,7 @@ import msgspec
 
 from tollhouse.catalog.entries import NO_FALLBACKS, Deployment, Model, Price, Resolved
 from tollhouse.ir.fault import Fault, FaultError, FaultKind, invalid_request
-from tollhouse.money.pricing import is_tool, unpriced_feature
+from tollhouse.money.pricing import is_tool, unpriced_features
 from tollhouse.routing.asked import NOTHING_ASKED, Asked
 from tollhouse.routing.plan import Reason
 from tollhouse.wire.format import ModelOperation, Scan
@@ -103,6 +103,15 @@ def paid_features(scan: Scan, *, native: bool) -> tuple[tuple[str, str], ...]:
     return scan.peek.paid if native else tuple(each for each in scan.peek.paid if not is_tool(each[1]))
 
 
+def left_out(model: Model, deployment: Deployment, scan: Scan) -> frozenset[str]:
+    """The price names of the provider's own tools that a deployment of the caller's format is not told of, because they
+    have no price there and the request can do without them."""
+    if not scan.peek.spare_tools or model.unpriced_allowed:
+        return frozenset()
+    offered = [each for each in scan.peek.paid if each[0] == "tools"]
+    return frozenset(name for _, name in unpriced_features(price_at(model, deployment), offered))
+
+
 def find_candidates(first: Resolved, asked: Asked, wanted: Wanted) -> Candidates:
     """The models for a call. Raises FaultError for a model that the request names and that cannot be asked for this;
     one that only the catalogue offers is passed over then."""
@@ -136,8 +145,8 @@ def _candidate(resolved: Resolved, wanted: Wanted, reasons: frozenset[Reason] = 
     """The model with the deployments that do what is wanted and get nothing without a price. Raises FaultError
     (unknown_model, invalid_request) when there is none.
 
-    Some programs offer a provider's own tool in every call, so one without a price is no reason to refuse where a
-    translation leaves it out, which is a loss like any other.
+    Some programs offer a provider's own tool in every call, so one without a price is no reason to refuse where it is
+    left out, by a translation or because the request can do without it: that is a loss like any other.
     """
     model = resolved.model
     deployments = model.deployments
@@ -150,8 +159,11 @@ def _candidate(resolved: Resolved, wanted: Wanted, reasons: frozenset[Reason] = 
     found: list[Deployment] = []
     unpriced: tuple[str, str] | None = None
     for deployment in deployments:
-        paid = paid_features(wanted.scan, native=deployment.format == wanted.format_name)
-        missing = unpriced_feature(price_at(model, deployment), paid)
+        native = deployment.format == wanted.format_name
+        paid = paid_features(wanted.scan, native=native)
+        spare = left_out(model, deployment, wanted.scan) if native else ()
+        lacking = unpriced_features(price_at(model, deployment), paid)
+        missing = next((each for each in lacking if each[1] not in spare), None)
         unpriced = missing or unpriced
         if missing is None:
             found.append(deployment)
@@ -159,10 +171,14 @@ def _candidate(resolved: Resolved, wanted: Wanted, reasons: frozenset[Reason] = 
         return Candidate(resolved, tuple(found), reasons)
     field, name = unpriced
     raise invalid_request(
-        f"`{field}` asks for {name[:_NAME_CHARS]!r}, which has no price for the model {resolved.slug}. "
-        "Leave it out, or have the operator add its price to the catalogue.",
+        f"`{field}` asks for {name[:_NAME_CHARS]!r}, which has no price for the model {resolved.slug}. Leave it out, "
+        f"or have the operator add its price to the catalogue{_where(name)}, or `unpriced: allow` to the model.",
         field,
     )
+
+
+def _where(name: str) -> str:
+    return f" (`tool_fees: {{{name.partition(':')[2][:_NAME_CHARS]}: 0.01}}`)" if is_tool(name) else ""
 
 
 def _not_for(resolved: Resolved, operation: ModelOperation) -> FaultError:

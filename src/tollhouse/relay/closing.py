@@ -24,6 +24,7 @@ from tollhouse.relay.candidates import paid_features
 from tollhouse.relay.departure import bills_the_rest
 from tollhouse.relay.metering import Received, Sent, meter, placed, with_images
 from tollhouse.relay.settling import Settling
+from tollhouse.relay.tool_uses import uses_by_name
 from tollhouse.routing.auto import Decision
 from tollhouse.tokens.encodings import Encoding, encoding
 from tollhouse.wire.format import Answered
@@ -104,7 +105,7 @@ class Closing:
         usage = _usage(progress)
         lines: tuple[ChargeLine, ...] = ()
         if admitted is not None and usage is not None:
-            asked_tier, tool_uses = _extras(admitted, opened.deployment if opened else progress.asked)
+            asked_tier, tool_uses = _extras(admitted, opened, progress.asked)
             service_tier = (opened.pipe.service_tier if opened else None) or asked_tier
             price = admitted.resolved.model.price
             asked = opened.deployment if opened else progress.asked
@@ -286,14 +287,18 @@ def _sent(admitted: Admitted, deployment: Deployment) -> Sent:
     )
 
 
-def _extras(admitted: Admitted, deployment: Deployment | None) -> tuple[str | None, dict[str, int]]:
-    """The service tier, and the provider's own tools: Chat does not report their uses, so each counts once."""
+def _extras(admitted: Admitted, opened: Opened | None, asked: Deployment | None) -> tuple[str | None, dict[str, int]]:
+    """The service tier, and how often the provider's own tools were used: as its answer tells, and where its format
+    does not tell (Chat) each that was asked for once."""
     if not admitted.scan.peek.paid:
         return None, {}
+    deployment = opened.deployment if opened else asked
     native = deployment is None or deployment.format == admitted.format.name
     names = [name.partition(":") for _, name in paid_features(admitted.scan, native=native)]
     service_tier = next((name for kind, _, name in names if kind == "service_tier"), None)
-    return service_tier, {name: 1 for kind, _, name in names if kind == "tool"}
+    tools = [name for kind, _, name in names if kind == "tool"]
+    told = opened.pipe.tool_uses if opened and tools else None
+    return service_tier, dict.fromkeys(tools, 1) if told is None else uses_by_name(tools, told)
 
 
 BROKEN = Fault(

@@ -9,11 +9,12 @@ from tollhouse.ir.fault import invalid_request
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.request import ChatRequest
 from tollhouse.relay.admission import Admitted
+from tollhouse.relay.candidates import left_out
 from tollhouse.relay.way_out import OnLoss, soundest
 from tollhouse.tokens.bounds import likely_prompt_tokens
 from tollhouse.wire.custom_tools import asked_as_functions, names_of
 from tollhouse.wire.envelope import may_hold_envelope, request_taken_back
-from tollhouse.wire.format import AnswerPolicy, WireFormat
+from tollhouse.wire.format import AnswerPolicy, Scan, WireFormat
 from tollhouse.wire.gathering import open_gathering
 from tollhouse.wire.pipe import Pipe, open_pipe
 from tollhouse.wire.quirks import Quirks
@@ -46,10 +47,13 @@ class Outgoing:
         return deployment.format != self._own.name
 
     def losses(self, deployment: Deployment) -> tuple[Loss, ...]:
-        """What the deployment's format cannot say of the request."""
-        if not self._sealed and not self.is_translated(deployment):
-            return ()
-        return self._translated(deployment)[1]
+        """What the deployment's format cannot say of the request, or the deployment is not told of it."""
+        if self.is_translated(deployment):
+            return self._translated(deployment)[1]
+        left = self._left_out(deployment)
+        lost = () if not left else self._own.without_tools(self._admitted.scan, left)[1]
+        unpriced = tuple(Loss(path=path, why="the provider's own tool has no price here") for path in lost)
+        return (*self._translated(deployment)[1], *unpriced) if self._sealed else unpriced
 
     def order(self, deployments: Sequence[Deployment]) -> list[Deployment]:
         """The deployments to ask, those that lose nothing first; among equals the order stays.
@@ -58,9 +62,9 @@ class Outgoing:
         when several answers are asked for, or turns that a provider keeps, and only a translation could give them.
         """
         formats = {deployment.format for deployment in deployments}
-        if formats == {self._own.name} and not self._sealed:
-            return list(deployments)
         peek = self._admitted.scan.peek
+        if formats == {self._own.name} and not self._sealed and not peek.spare_tools:
+            return list(deployments)
         able = [one for one in deployments if self._can_give_all_choices(one)]
         if peek.keeps_turns:
             able = [one for one in able if not self.is_translated(one)]
@@ -74,7 +78,7 @@ class Outgoing:
             raise invalid_request(
                 "n must be 1 for this model: its provider speaks a format with one answer per call. Send n calls.", "n"
             )
-        if len(formats) == 1 and self._on_loss == "report":
+        if len(formats) == 1 and self._on_loss == "report" and not peek.spare_tools:
             return able
         return soundest(able, self.losses, self._on_loss)
 
@@ -83,12 +87,14 @@ class Outgoing:
         admitted = self._admitted
         if self._sealed or self.is_translated(deployment):
             target = self.format_of(deployment)
-            return target.rewrite(target.scan(self._translated(deployment)[0]), {}, deployment.quirks)
+            scan = target.scan(self._translated(deployment)[0])
+            return target.rewrite(scan, self._tools_left(deployment, scan), deployment.quirks)
         fields = admitted.scan.fields
         changes = {name: value for name, value in admitted.call.voice.defaults().items() if name not in fields}
         if admitted.injected_limit is not None:
             changes[self._own.output_limit_field] = msgspec.Raw(str(admitted.injected_limit).encode())
         changes["model"] = msgspec.Raw(msgspec.json.encode(admitted.resolved.upstream_model(deployment)))
+        changes |= self._tools_left(deployment, admitted.scan)
         return self._own.rewrite(admitted.scan, changes, deployment.quirks)
 
     def pipe(self, deployment: Deployment, policy: AnswerPolicy, losses: list[Loss]) -> Pipe:
@@ -132,6 +138,17 @@ class Outgoing:
         encoded = target.encode_request(request, losses, quirks), tuple(losses)
         self._encoded[name, upstream_model, quirks] = encoded
         return encoded
+
+    def _left_out(self, deployment: Deployment) -> frozenset[str]:
+        """The provider's own tools that are not to reach it."""
+        if not self._admitted.scan.peek.spare_tools or self.is_translated(deployment):
+            return frozenset()
+        return left_out(self._admitted.resolved.model, deployment, self._admitted.scan)
+
+    def _tools_left(self, deployment: Deployment, scan: Scan) -> dict[str, msgspec.Raw]:
+        """The change of `tools` in a request of the caller's format, if there is one."""
+        left = self._left_out(deployment)
+        return {"tools": self._own.without_tools(scan, left)[0]} if left else {}
 
     def _can_give_all_choices(self, deployment: Deployment) -> bool:
         choices = self._admitted.scan.peek.choices

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-BATCH = 200
-"""One transaction's worth: some 10 ms of the writer, which settles calls in between."""
-_BREATH_S = 0.05
+BATCH = 50
+"""One transaction's worth. Beside 100 calls a second on a busy machine of two cores and 300,000 records, 95 % of the
+settlements waited less than 17 ms on either store, as without it; 43 ms on SQLite with 200 at a time (2026-11)."""
+_BREATH_S = 0.025
 _DAY_MS = 24 * 3_600_000
 
 

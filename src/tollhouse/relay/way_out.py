@@ -73,9 +73,10 @@ def soundest(
     if sound or on_loss == "report":
         lossy = [one for one in able if one not in sound] if on_loss == "report" else []
         return [*sound, *lossy]
-    named = [loss.path for loss in losses(able[0])][:_NAMED_LOSSES]
+    lost = losses(able[0])[:_NAMED_LOSSES]
+    named = [f"{loss.path} ({loss.why})" for loss in lost]
     raise invalid_request(
-        f"The model's provider speaks a format that cannot say: {', '.join(named)}. "
+        f"The model's provider cannot be told of {', '.join(named)}. "
         "Leave that out, choose another model, or allow losses.",
-        named[0],
+        lost[0].path,
     )

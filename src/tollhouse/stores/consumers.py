@@ -4,7 +4,8 @@ import secrets
 
 import msgspec
 
-from tollhouse.accounts.quotas import Change, Consumer, ConsumerStanding, LimitWish
+from tollhouse.accounts.change import Change
+from tollhouse.accounts.quotas import Consumer, ConsumerStanding, LimitWish
 from tollhouse.ir.fault import invalid_request
 from tollhouse.stores.audit import note
 from tollhouse.stores.database import Connection, Row

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from tollhouse.accounts.change import Change
 from tollhouse.accounts.limits import Period, account_id, period_adverb, period_ends_ms, period_label
 from tollhouse.accounts.principal import Limit
-from tollhouse.accounts.quotas import Change, LimitStanding, LimitWish, Reason
+from tollhouse.accounts.quotas import LimitStanding, LimitWish, Reason
 from tollhouse.ir.fault import invalid_request
 from tollhouse.stores.audit import note
 from tollhouse.stores.database import Connection, Row, Values

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from tollhouse.accounts.change import Change
 from tollhouse.accounts.principal import Limit
-from tollhouse.accounts.quotas import Change, LimitWish, Plan
+from tollhouse.accounts.quotas import LimitWish, Plan
 from tollhouse.ir.fault import invalid_request
 from tollhouse.stores.database import Connection, Row
 from tollhouse.stores.limits import set_limit

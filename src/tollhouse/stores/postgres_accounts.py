@@ -2,10 +2,21 @@
 
 import secrets
 
+from tollhouse.accounts.change import Change
 from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import KeyRow, NewKey, Workspace
 from tollhouse.ir.fault import invalid_request
 from tollhouse.stores.account_rows import KEYS, PRINCIPAL, WORKSPACES, account_of, key_of, principal_of, workspace_of
+from tollhouse.stores.audit import (
+    KEY_CREATED,
+    KEY_STATE,
+    NO_AUDIT,
+    TOP_UP,
+    audit_values,
+    auditing,
+    key_detail,
+    top_up_detail,
+)
 from tollhouse.stores.consumers import check_names
 from tollhouse.stores.postgres_pool import Pool
 from tollhouse.stores.postgres_quotas import PostgresQuotas
@@ -23,7 +34,7 @@ WITH made AS (
 )
 INSERT INTO account (id, kind, unit, scope) SELECT $4, 'credit', 'nano_usd', id FROM made RETURNING id
 """
-_ADD_KEY = """
+_ADD_KEY = f"""
 WITH made AS (
     INSERT INTO api_key (id, workspace_id, name, digest, hint, created_at_ms, expires_at_ms)
     SELECT $1, id, $3, $4, $5, $6, $7 FROM workspace WHERE id = $2
@@ -31,29 +42,34 @@ WITH made AS (
 ), consumer_made AS (
     INSERT INTO consumer (id, key_id, username, custom_id, created_at_ms)
     SELECT $8, id, $9, $10, created_at_ms FROM made WHERE $8::text IS NOT NULL
-)
+), {auditing(11, KEY_CREATED, "id", "made")}
 SELECT id FROM made
-"""
+"""  # noqa: S608 -- constants only
 # Whoever revokes at the same moment wins.
-_SET_STATE = """
-UPDATE api_key k SET state = $2 FROM workspace w
-WHERE k.id = $1 AND w.id = k.workspace_id AND (k.state <> 'revoked' OR $2 = 'revoked')
-RETURNING k.id, w.name, k.name, k.hint, k.state, k.created_at_ms, k.expires_at_ms, k.workspace_id, k.allowed_models,
-    k.providers
-"""
-_TOP_UP = """
+_SET_STATE = f"""
+WITH before AS (
+    SELECT id, state FROM api_key WHERE id = $1 FOR NO KEY UPDATE
+), changed AS (
+    UPDATE api_key k SET state = $2 FROM before b
+    WHERE k.id = b.id AND (b.state <> 'revoked' OR $2 = 'revoked') RETURNING k.id, b.state <> $2 AS anew
+), news AS (
+    SELECT id FROM changed WHERE anew
+), {auditing(3, KEY_STATE, "id", "news")}
+SELECT id FROM changed
+"""  # noqa: S608 -- constants only
+_TOP_UP = f"""
 WITH purse AS (
     SELECT id FROM account WHERE id IN ($2, $3) ORDER BY id FOR NO KEY UPDATE
 ), posted AS (
     INSERT INTO transfer (request, line, debit_account, credit_account, amount, code, at_ms)
     SELECT $1, 0, $2, $3, $4::bigint, 'topup', $5 WHERE (SELECT count(*) FROM purse) = 2
     ON CONFLICT (request, line, debit_account) DO NOTHING RETURNING amount
-)
+), {auditing(7, TOP_UP, "$6", "posted")}
 UPDATE account a SET
     debits = a.debits + CASE WHEN a.id = $2 THEN p.amount ELSE 0 END,
     credits = a.credits + CASE WHEN a.id = $3 THEN p.amount ELSE 0 END
 FROM posted p WHERE a.id IN ($2, $3)
-"""
+"""  # noqa: S608 -- constants only
 _TOPPED_UP = """
 SELECT a.credits - a.debits, t.debit_account, t.credit_account, t.amount
 FROM account a LEFT JOIN transfer t ON t.request = $2 AND t.line = 0 AND t.debit_account = $3 WHERE a.id = $1
@@ -90,7 +106,7 @@ class Accounts:
         rows = await self._pool.fetch(f"{WORKSPACES} ORDER BY w.name", again=True)
         return [workspace_of(row) for row in rows]
 
-    async def add_key(self, key: NewKey) -> None:
+    async def add_key(self, key: NewKey, change: Change | None = None) -> None:
         """Store a key's digest. Raises FaultError (invalid_request) for an unknown workspace, a name that cannot be
         shown, and a key that is stored already."""
         if len(key.name) > 200 or not key.name.isprintable():
@@ -101,7 +117,8 @@ class Accounts:
             check_names(username, custom_id)
             consumer_id = f"con_{secrets.token_hex(8)}"
         values = (key.id, key.workspace_id, key.name, key.digest, key.hint, key.created_at_ms, key.expires_at_ms)
-        if await self._pool.fetch(_ADD_KEY, *values, consumer_id, username, custom_id):
+        audited = NO_AUDIT if change is None else audit_values(change, key_detail(key))
+        if await self._pool.fetch(_ADD_KEY, *values, consumer_id, username, custom_id, *audited):
             return
         if not await self._pool.fetch("SELECT 1 FROM workspace WHERE id = $1", key.workspace_id):
             raise invalid_request("There is no such workspace.", "workspace")
@@ -121,7 +138,7 @@ class Accounts:
         sql = f"{KEYS} WHERE $1::text IS NULL OR w.name = $1 OR w.id = $1 ORDER BY k.created_at_ms, k.id"
         return [key_of(row) for row in await self._pool.fetch(sql, workspace, again=True)]
 
-    async def set_key_state(self, key: str, state: str) -> KeyRow | None:
+    async def set_key_state(self, key: str, state: str, change: Change | None = None) -> KeyRow | None:
         """Disable, enable or revoke by id or hint; None when there is none such. A revoked key stays revoked: any
         other state, and a hint that fits several keys, raises FaultError (invalid_request)."""
         if state not in KEY_STATES:
@@ -129,19 +146,24 @@ class Accounts:
         found = await self.key(key)
         if found is None:
             return None
-        changed = await self._pool.fetch(_SET_STATE, found.id, state, again=True)
-        if not changed:
+        audited = NO_AUDIT if change is None else audit_values(change, {"state": state, "before": found.state})
+        if not await self._pool.fetch(_SET_STATE, found.id, state, *audited, again=True):
             raise invalid_request(f"The key {found.hint} was revoked for good. Make a new one.", "key")
         await self.quotas.changed()
-        return key_of(changed[0])
+        return await self.key(found.id)
 
-    async def top_up(self, workspace_id: str, amount_nano_usd: int, reference: str, now_ms: int) -> int:
+    async def top_up(
+        self, workspace_id: str, amount_nano_usd: int, reference: str, now_ms: int, change: Change | None = None
+    ) -> int:
         """Add credit once per `reference`; the balance after it in nano-USD. Raises FaultError (invalid_request) for
         an amount that is not positive or absurd, an unknown workspace, or a reference used for something else."""
         if not 0 < amount_nano_usd <= MAX_TOP_UP_NANO_USD:
             raise invalid_request("An amount of credit must be above 0 and at most 1,000,000,000 USD.", "amount")
         account_id, request = account_of(workspace_id), f"topup:{reference}"
-        await self._pool.fetch(_TOP_UP, request, SOURCE, account_id, amount_nano_usd, now_ms, again=True)
+        detail = top_up_detail(amount_nano_usd, reference)
+        audited = NO_AUDIT if change is None else audit_values(change, detail)
+        values = (request, SOURCE, account_id, amount_nano_usd, now_ms, workspace_id)
+        await self._pool.fetch(_TOP_UP, *values, *audited, again=True)
         rows = await self._pool.fetch(_TOPPED_UP, account_id, request, SOURCE, again=True)
         if not rows:
             raise invalid_request("There is no such workspace.", "workspace")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from tollhouse.accounts.quotas import Change
+from tollhouse.accounts.change import Change
 from tollhouse.ir.fault import invalid_request
 from tollhouse.routing.store import Activation, StoredRules
 from tollhouse.stores.audit import note

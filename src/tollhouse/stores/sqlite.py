@@ -8,6 +8,7 @@ from pathlib import Path
 
 import apsw
 
+from tollhouse.accounts.change import Change
 from tollhouse.accounts.principal import Principal
 from tollhouse.accounts.store import KeyRow, NewKey, Workspace
 from tollhouse.ir.fault import FaultError, invalid_request
@@ -15,6 +16,7 @@ from tollhouse.money.settlement import REVENUE
 from tollhouse.money.store import Transfer
 from tollhouse.observe.record import CallRecord
 from tollhouse.stores.account_rows import KEYS, PRINCIPAL, WORKSPACES, account_of, key_of, principal_of, workspace_of
+from tollhouse.stores.audit import KEY_CREATED, KEY_STATE, TOP_UP, key_detail, note, top_up_detail
 from tollhouse.stores.consumers import add_consumer, check_names
 from tollhouse.stores.database import FILE_NAME, Connection, Reader, Row, connect_writer, prepare_folder, same_file
 from tollhouse.stores.health import Health, books_unavailable, fault_of
@@ -138,7 +140,9 @@ class SqliteStore:
         it is repeated. It is queued at once and happens even when the future is cancelled."""
         return self._writer.settle(settlement_of(transfers, record))
 
-    async def top_up(self, workspace_id: str, amount_nano_usd: int, reference: str, now_ms: int) -> int:
+    async def top_up(
+        self, workspace_id: str, amount_nano_usd: int, reference: str, now_ms: int, change: Change | None = None
+    ) -> int:
         """Add credit once per `reference`; the balance after it in nano-USD. Raises FaultError (invalid_request) for
         an amount that is not positive or absurd, an unknown workspace, or a reference used for something else."""
         if not 0 < amount_nano_usd <= MAX_TOP_UP_NANO_USD:
@@ -159,6 +163,8 @@ class SqliteStore:
                     "VALUES (?, 0, ?, ?, ?, 'topup', ?)",
                     (request, *asked, now_ms),
                 )
+                if change is not None:
+                    note(connection, change, TOP_UP, workspace_id, top_up_detail(amount_nano_usd, reference))
             elif known != asked:
                 raise invalid_request(
                     f"The reference {reference!r} was used for another amount or workspace. Choose another.",
@@ -236,7 +242,7 @@ class SqliteStore:
         rows = await asyncio.to_thread(self._scans.rows, f"{WORKSPACES} ORDER BY w.name")
         return [workspace_of(row) for row in rows]
 
-    async def add_key(self, key: NewKey) -> None:
+    async def add_key(self, key: NewKey, change: Change | None = None) -> None:
         """Store a key's digest. Raises FaultError (invalid_request) for an unknown workspace, a name that cannot be
         shown, and a key that is stored already."""
         if len(key.name) > 200 or not key.name.isprintable():
@@ -257,6 +263,8 @@ class SqliteStore:
             )
             if key.consumer is not None:
                 add_consumer(connection, key.id, key.consumer.username, key.consumer.custom_id, key.created_at_ms)
+            if change is not None:
+                note(connection, change, KEY_CREATED, key.id, key_detail(key))
 
         await self._writer.run(work)
 
@@ -270,7 +278,7 @@ class SqliteStore:
         sql = f"{KEYS} WHERE ?1 IS NULL OR w.name = ?1 OR w.id = ?1 ORDER BY k.created_at_ms, k.rowid"
         return [key_of(row) for row in await asyncio.to_thread(self._scans.rows, sql, (workspace,))]
 
-    async def set_key_state(self, key: str, state: str) -> KeyRow | None:
+    async def set_key_state(self, key: str, state: str, change: Change | None = None) -> KeyRow | None:
         """Disable, enable or revoke by id or hint; None when there is none such. A revoked key stays revoked: any
         other state, and a hint that fits several keys, raises FaultError (invalid_request)."""
         if state not in KEY_STATES:
@@ -283,6 +291,8 @@ class SqliteStore:
             if found.state == "revoked" and state != "revoked":
                 raise invalid_request(f"The key {found.hint} was revoked for good. Make a new one.", "key")
             connection.execute("UPDATE api_key SET state = ? WHERE id = ?", (state, found.id))
+            if change is not None and found.state != state:
+                note(connection, change, KEY_STATE, found.id, {"state": state, "before": found.state})
             return key_of(connection.execute(f"{KEYS} WHERE k.id = ?", (found.id,)).fetchall()[0])
 
         row = await self._writer.run(work)

@@ -6,11 +6,11 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from tollhouse.accounts.change import Change
 from tollhouse.accounts.limits import Period
 from tollhouse.accounts.principal import Limit
 from tollhouse.accounts.quotas import (
     AuditRow,
-    Change,
     Consumer,
     ConsumerStanding,
     LimitStanding,

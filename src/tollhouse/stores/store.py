@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from tollhouse.accounts.change import Change
 from tollhouse.accounts.quotas import QuotaStore
 from tollhouse.accounts.store import AccountStore
 from tollhouse.ir.fault import FaultError
@@ -77,9 +78,12 @@ class Store(AccountStore, CallStore, Protocol):
         """Why nothing may be spent at present, not even out of a lease; None when it may."""
         ...
 
-    async def top_up(self, workspace_id: str, amount_nano_usd: int, reference: str, now_ms: int) -> int:
-        """Add credit once per `reference`; the balance after it in nano-USD. Raises FaultError (invalid_request) for
-        an amount that is not positive or absurd, an unknown workspace, or a reference used for something else."""
+    async def top_up(
+        self, workspace_id: str, amount_nano_usd: int, reference: str, now_ms: int, change: Change | None = None
+    ) -> int:
+        """Add credit once per `reference`; the balance after it in nano-USD. With `change` it is written down who did
+        it. Raises FaultError (invalid_request) for an amount that is not positive or absurd, an unknown workspace, or a
+        reference used for something else."""
         ...
 
     async def balance(self, workspace_id: str) -> int:

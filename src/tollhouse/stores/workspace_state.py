@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from tollhouse.accounts.quotas import Change
+from tollhouse.accounts.change import Change
 from tollhouse.ir.fault import invalid_request
 from tollhouse.money.amount import usd_text
 from tollhouse.stores.audit import note

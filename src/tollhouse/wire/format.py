@@ -1,6 +1,6 @@
 """WireFormat: what a format must offer so that the relay can carry it without knowing which it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
@@ -28,8 +28,9 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     `output_limit` is the caller's own bound in tokens; 0 for what is not answered in tokens at all. `choices` is `n`,
     or how many vectors are asked for. `wants_usage` says whether the caller asked for usage in a stream. `paid` lists
     (field, price name) pairs: features that cost extra and so need a price, such as ("service_tier",
-    "service_tier:priority") or ("web_search_options", "tool:web_search"). `keeps_turns` says that turns of the
-    conversation are not in the request but with a provider of the format. `images` are the pictures that are asked for.
+    "service_tier:priority") or ("web_search_options", "tool:web_search"). `spare_tools` says that the request can do
+    without the provider's own tools among `tools`, `keeps_turns` that turns of the conversation are not in the request
+    but with a provider of the format. `images` are the pictures that are asked for.
     """
 
     model: str
@@ -41,6 +42,7 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     paid: tuple[tuple[str, str], ...] = ()
     reasoning_budget: int = 0
     keeps_turns: bool = False
+    spare_tools: bool = False
     images: ImagesAsked | None = None
 
 
@@ -155,6 +157,10 @@ class WireFormat(UpstreamFormat, Protocol):
 
     def rewrite(self, scan: Scan, changes: Mapping[str, msgspec.Raw], quirks: Quirks) -> bytes:
         """The body for a provider of the same format: fields of `changes` replaced or added, all else verbatim."""
+        ...
+
+    def without_tools(self, scan: Scan, names: Collection[str]) -> tuple[msgspec.Raw, tuple[str, ...]]:
+        """The field `tools` without the provider's own tools of these price names, and their places in it."""
         ...
 
     def decode_request(self, scan: Scan) -> ChatRequest:

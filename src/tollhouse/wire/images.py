@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, Protocol
 
 from tollhouse.ir.images import ImageRequest, ImageResponse, ImagesAsked
@@ -47,6 +47,7 @@ class ImagesPipe:
     one picture in `raw`. Whoever hands the pictures over puts them there."""
 
     service_tier: str | None = None
+    tool_uses: Mapping[str, int] | None = None
     finish_reason: str | None = None
     reported_at_bytes = 0
     received_bytes = 0

@@ -1,5 +1,6 @@
 """Pipe: one provider answer on its way to the caller, byte for byte, patched or translated; chosen once per attempt."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from tollhouse.ir.usage import Usage
@@ -18,6 +19,11 @@ class Pipe(Protocol):
     @property
     def service_tier(self) -> str | None:
         """The service tier that the provider says it answered in; None where it says nothing."""
+        ...
+
+    @property
+    def tool_uses(self) -> Mapping[str, int] | None:
+        """How often the provider has used tools of its own, by kind; None where the format does not tell."""
         ...
 
     @property

@@ -1,5 +1,7 @@
 """Translation: an answer of one format on its way to a caller of another, through the internal representation."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from tollhouse.ir.events import AnswerExtend, AnswerStart, ReasoningEnd, StreamEvent, TextDelta, UsageReport
@@ -36,6 +38,9 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 class _Translated:
     """What both kinds share. Inside, the caller's own pipe does for the translated bytes what it does for bytes of a
     provider of his format: ids, usage, frame order, and holding terminal frames back."""
+
+    tool_uses: Mapping[str, int] | None = None
+    """The tools of a provider of another format are never told of."""
 
     def __init__(self, target: WireFormat, policy: AnswerPolicy, peek: Peek, made: Made) -> None:
         self._target = target

@@ -1,12 +1,20 @@
 """MessagesBodyPipe: an answer in one piece, collected, checked, given out verbatim or with what its policy names."""
 
+from collections import Counter
+
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.plain import is_array, is_object
 from tollhouse.ir.usage import Usage
 from tollhouse.wire.anthropic_messages.finish import tidy_reason
-from tollhouse.wire.anthropic_messages.patching import changed_usage, encoded, generated_bytes, object_decoder
+from tollhouse.wire.anthropic_messages.patching import (
+    changed_usage,
+    encoded,
+    generated_bytes,
+    object_decoder,
+    used_tool,
+)
 from tollhouse.wire.anthropic_messages.response import plain_usage, raise_error_in
-from tollhouse.wire.anthropic_messages.usage import decode_usage, priced_tier
+from tollhouse.wire.anthropic_messages.usage import decode_usage, priced_tier, told_uses
 from tollhouse.wire.fields import parse_answer
 from tollhouse.wire.format import Answered, AnswerPolicy
 from tollhouse.wire.scan import join_object
@@ -20,6 +28,7 @@ class MessagesBodyPipe:
     def __init__(self, policy: AnswerPolicy, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         self.usage: Usage | None = None
         self.service_tier: str | None = None
+        self.tool_uses: dict[str, int] = {}
         self.received_bytes = 0
         self.has_content = False
         self.finish_reason: str | None = None
@@ -65,6 +74,8 @@ class MessagesBodyPipe:
         self.usage = decode_usage(counters)
         self.service_tier = priced_tier(counters)
         self.received_bytes = sum(generated_bytes(block) for block in content if is_object(block))
+        called = Counter(used for block in content if is_object(block) and (used := used_tool(block)))
+        self.tool_uses = told_uses(called, counters)
         reason = answer.get("stop_reason")
         if isinstance(reason, str):
             self.finish_reason = tidy_reason(reason) if self._policy.tidy else reason

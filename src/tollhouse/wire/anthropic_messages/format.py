@@ -1,6 +1,6 @@
 """AnthropicMessages: the Messages format as one object."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -13,7 +13,7 @@ from tollhouse.ir.usage import Usage
 from tollhouse.wire.anthropic_messages.body_pipe import MessagesBodyPipe
 from tollhouse.wire.anthropic_messages.fault import decode_fault
 from tollhouse.wire.anthropic_messages.names import NAME
-from tollhouse.wire.anthropic_messages.peek import peek_fields
+from tollhouse.wire.anthropic_messages.peek import peek_fields, tool_price_name
 from tollhouse.wire.anthropic_messages.request import decode_request, encode_request
 from tollhouse.wire.anthropic_messages.response import decode_response, encode_response
 from tollhouse.wire.anthropic_messages.stream_decode import MessagesStreamDecoder
@@ -23,6 +23,7 @@ from tollhouse.wire.anthropic_messages.usage import decode_usage
 from tollhouse.wire.failed_usage import usage_object
 from tollhouse.wire.format import AnswerPolicy, Peek, Scan
 from tollhouse.wire.framing import sse_frame
+from tollhouse.wire.offered_tools import tools_without
 from tollhouse.wire.pipe import Pipe
 from tollhouse.wire.quirks import STANDARD, Quirks
 from tollhouse.wire.scan import join_object, scan_object
@@ -48,6 +49,10 @@ class AnthropicMessages:
         """The body for a provider of the same format: its quirks bend translations only."""
         del quirks
         return join_object({**scan.fields, **changes})
+
+    def without_tools(self, scan: Scan, names: Collection[str]) -> tuple[msgspec.Raw, tuple[str, ...]]:
+        """See WireFormat."""
+        return tools_without(scan.fields["tools"], names, tool_price_name)
 
     def decode_request(self, scan: Scan) -> ChatRequest:
         """Raises FaultError (invalid_request) naming the field that does not fit."""

@@ -29,6 +29,12 @@ def generated_bytes(block: dict[str, object]) -> int:
     return size
 
 
+def used_tool(block: dict[str, object]) -> str | None:
+    """The name of the provider's own tool that the block calls; None for any other block."""
+    name = block.get("name")
+    return name if block.get("type") == "server_tool_use" and isinstance(name, str) else None
+
+
 def changed_usage(
     raw: msgspec.Raw | None, read: Usage | None, policy: AnswerPolicy, answered: Answered
 ) -> msgspec.Raw | None:

@@ -8,6 +8,7 @@ import msgspec
 
 from tollhouse.ir.fault import FaultError, invalid_request
 from tollhouse.wire.format import Peek
+from tollhouse.wire.offered_tools import are_spare
 from tollhouse.wire.peeking import reasoning_budget
 
 MAX_OUTPUT_LIMIT = 2**31 - 1
@@ -52,6 +53,7 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
         raise invalid_request("'model' is required: name the model to call as a string.", "model")
     tools: list[_Tool] = _read(fields, "tools", _tools_decoder, "an array of objects") or []
     stream = _read(fields, "stream", _flag_decoder, "true or false") or False
+    provider_tools = len(_provider_tools(tools)) if tools else 0
     return Peek(
         model=model,
         stream=stream,
@@ -59,6 +61,7 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
         wants_usage=stream,
         has_tools=bool(tools),
         paid=tuple(dict.fromkeys(_paid(fields, tools))),
+        spare_tools=provider_tools > 0 and are_spare(fields, len(tools), provider_tools),
         reasoning_budget=reasoning_budget(fields),
     )
 
@@ -71,10 +74,18 @@ def _paid(fields: Mapping[str, msgspec.Raw], tools: list[_Tool]) -> Iterable[tup
     speed = _read(fields, "speed", _text_decoder, "a string")
     if speed is not None and speed != "standard":
         yield "speed", f"service_tier:{speed}"
-    for tool in tools:
-        kind = _DATE.sub("", tool.type or "custom")
-        if kind not in _FREE_TOOLS:
-            yield "tools", f"tool:{kind}"
+    for name in _provider_tools(tools):
+        yield "tools", name
+
+
+def _provider_tools(tools: list[_Tool]) -> list[str]:
+    kinds = (_DATE.sub("", tool.type or "custom") for tool in tools)
+    return [tool_price_name(kind) for kind in kinds if kind not in _FREE_TOOLS]
+
+
+def tool_price_name(kind: str | None) -> str:
+    """Under which name a tool of this type, whatever its date, has its price, if the provider runs it."""
+    return f"tool:{_DATE.sub('', kind or 'custom')}"
 
 
 def _limit(fields: Mapping[str, msgspec.Raw]) -> int | None:

@@ -1,5 +1,7 @@
 """MessagesStreamPipe: a stream of events verbatim, or with another id, model, usage and stop reason in it."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
@@ -8,7 +10,13 @@ from tollhouse.ir.usage import Usage
 from tollhouse.wire.anthropic_messages.block_frames import event_frame
 from tollhouse.wire.anthropic_messages.fault import decode_stream_fault
 from tollhouse.wire.anthropic_messages.finish import tidy_reason
-from tollhouse.wire.anthropic_messages.patching import changed_usage, encoded, generated_bytes, object_decoder
+from tollhouse.wire.anthropic_messages.patching import (
+    changed_usage,
+    encoded,
+    generated_bytes,
+    object_decoder,
+    used_tool,
+)
 from tollhouse.wire.anthropic_messages.response import plain_usage
 from tollhouse.wire.anthropic_messages.usage import (
     begun_usage,
@@ -16,6 +24,7 @@ from tollhouse.wire.anthropic_messages.usage import (
     encode_usage,
     grown_usage,
     priced_tier,
+    told_uses,
 )
 from tollhouse.wire.fields import parse_answer
 from tollhouse.wire.format import Answered, AnswerPolicy
@@ -65,10 +74,16 @@ class MessagesStreamPipe:
         self._started = False
         self._open: dict[int, None] = {}
         self._calls_tools = False
+        self._called: dict[str, int] = {}
         self._last: list[Frame] = []
         """message_delta, as often as it came."""
         self._stop: Frame | None = None
         self._fault: FaultError | None = None
+
+    @property
+    def tool_uses(self) -> Mapping[str, int]:
+        """How often the provider has used each of its own tools."""
+        return told_uses(self._called, self._counters)
 
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller; never a terminal frame. Raises FaultError on an error event or garble, once all that
@@ -206,6 +221,8 @@ class MessagesStreamPipe:
         if not is_object(block):
             raise _broken("A content block in the provider's stream is not a JSON object.")
         self._calls_tools = self._calls_tools or block.get("type") == "tool_use"
+        if used := used_tool(block):
+            self._called[used] = self._called.get(used, 0) + 1
         size = generated_bytes(block)
         self.received_bytes += size
         return size > 0 or block.get("type") not in ("text", "thinking")

@@ -16,6 +16,7 @@ COUNTERS = (
 )
 
 _MAX_TOKENS = 2**40
+_MOST_USES = 1_000
 _STANDARD = "standard"
 _PROMPT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
@@ -61,6 +62,17 @@ def priced_tier(usage: Mapping[str, object]) -> str | None:
     if not isinstance(tier, str) or not tier:
         return None
     return tier if tier != _STANDARD or speed == _STANDARD else None
+
+
+def told_uses(blocks: Mapping[str, int], usage: Mapping[str, object]) -> dict[str, int]:
+    """How often the provider has used each of its tools: as its usage says (searches that failed are not billed), else
+    as often as `blocks` of the answer call it."""
+    uses = dict(blocks)
+    told = usage.get("server_tool_use")
+    for name, value in told.items() if is_object(told) else ():
+        if name.endswith("_requests") and type(value) is int and 0 <= value <= _MOST_USES:
+            uses[name.removesuffix("_requests")] = value
+    return uses
 
 
 def left_usage(usage: Mapping[str, object]) -> dict[str, object]:

@@ -1,5 +1,7 @@
 """BodyPipe: an answer in one piece, collected, checked, and given out verbatim or with what its policy names."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from tollhouse.ir.usage import Usage
@@ -35,6 +37,8 @@ _OBJECT = msgspec.Raw(b'"chat.completion"')
 
 class BodyPipe:
     """`feed` collects, `close` checks, `finish` gives the body."""
+
+    tool_uses: Mapping[str, int] | None = None
 
     def __init__(self, policy: AnswerPolicy, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         self.usage: Usage | None = None

@@ -1,6 +1,6 @@
 """OpenAIChat: the Chat Completions format as one object."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -13,9 +13,10 @@ from tollhouse.ir.usage import Usage
 from tollhouse.wire.failed_usage import usage_object
 from tollhouse.wire.format import AnswerPolicy, Peek, Scan
 from tollhouse.wire.framing import sse_frame
+from tollhouse.wire.offered_tools import tools_without
 from tollhouse.wire.openai_chat.body_pipe import BodyPipe
 from tollhouse.wire.openai_chat.passthrough import Passthrough, Patched
-from tollhouse.wire.openai_chat.peek import peek_fields
+from tollhouse.wire.openai_chat.peek import peek_fields, tool_price_name
 from tollhouse.wire.openai_chat.request import decode_request, encode_request
 from tollhouse.wire.openai_chat.response import decode_response, encode_response
 from tollhouse.wire.openai_chat.rewrite import rewrite_request
@@ -50,6 +51,10 @@ class OpenAIChat:
     def rewrite(self, scan: Scan, changes: Mapping[str, msgspec.Raw], quirks: Quirks) -> bytes:
         """The body for a provider of the same format."""
         return rewrite_request(scan, changes, quirks)
+
+    def without_tools(self, scan: Scan, names: Collection[str]) -> tuple[msgspec.Raw, tuple[str, ...]]:
+        """See WireFormat."""
+        return tools_without(scan.fields["tools"], names, tool_price_name)
 
     def decode_request(self, scan: Scan) -> ChatRequest:
         """Raises FaultError (invalid_request) naming the field that does not fit."""

@@ -1,6 +1,7 @@
 """StreamPipe: what every same-format stream of chunks has in common; subclasses say what becomes of one chunk."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import msgspec
 
@@ -42,6 +43,7 @@ class StreamPipe(ABC):
     """Frames that hold no generated text yet (comments, a role) are held back until the first that does: until then
     another deployment may answer, and the caller should not see two beginnings."""
 
+    tool_uses: Mapping[str, int] | None = None
     usage: Usage | None
     service_tier: str | None
     reported_at_bytes: int

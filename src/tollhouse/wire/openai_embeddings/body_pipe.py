@@ -4,6 +4,7 @@ import array
 import base64
 import binascii
 import sys
+from collections.abc import Mapping
 
 import msgspec
 
@@ -32,6 +33,7 @@ class EmbeddingsPipe:
     """`feed` collects, `close` checks, `finish` gives the body. `wanted` is how many vectors were asked for."""
 
     service_tier: str | None = None
+    tool_uses: Mapping[str, int] | None = None
     finish_reason: str | None = None
     reported_at_bytes = 0
     received_bytes = 0

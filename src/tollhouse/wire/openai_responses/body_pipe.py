@@ -1,5 +1,7 @@
 """BodyPipe: an answer in one piece, collected, checked, and given out verbatim or with what its policy names."""
 
+from collections import Counter
+
 from tollhouse.ir.plain import is_array, is_object
 from tollhouse.ir.usage import Usage
 from tollhouse.wire.collecting import MAX_BODY_BYTES, Collector
@@ -12,6 +14,7 @@ from tollhouse.wire.openai_responses.pipe_answer import (
     plain_object,
     text_bytes,
     tier_of,
+    used_tool,
 )
 from tollhouse.wire.openai_responses.response import decode_answer_usage
 from tollhouse.wire.openai_responses.status import raise_failure
@@ -24,6 +27,7 @@ class BodyPipe:
     def __init__(self, policy: AnswerPolicy, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         self.usage: Usage | None = None
         self.service_tier: str | None = None
+        self.tool_uses: dict[str, int] = {}
         self.received_bytes = 0
         self.has_content = False
         self.finish_reason: str | None = None
@@ -59,6 +63,7 @@ class BodyPipe:
         self.service_tier = tier_of(answer)
         self.received_bytes = sum(text_bytes(item) for item in output if is_object(item))
         self.finish_reason = finish_word(answer)
+        self.tool_uses = Counter(used for item in output if is_object(item) and (used := used_tool(item)))
         return b""
 
     def finish(self, answered: Answered) -> bytes:

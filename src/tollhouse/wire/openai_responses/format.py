@@ -1,6 +1,6 @@
 """OpenAIResponses: the Responses format as one object."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -12,10 +12,11 @@ from tollhouse.ir.response import ChatResponse
 from tollhouse.ir.usage import Usage
 from tollhouse.wire.failed_usage import usage_object
 from tollhouse.wire.format import AnswerPolicy, Peek, Scan
+from tollhouse.wire.offered_tools import tools_without
 from tollhouse.wire.openai_fault import decode_fault
 from tollhouse.wire.openai_responses.body_pipe import BodyPipe
 from tollhouse.wire.openai_responses.error_frame import error_frame
-from tollhouse.wire.openai_responses.peek import peek_fields
+from tollhouse.wire.openai_responses.peek import peek_fields, tool_price_name
 from tollhouse.wire.openai_responses.request import decode_request, encode_request
 from tollhouse.wire.openai_responses.response import decode_response, encode_response
 from tollhouse.wire.openai_responses.stream_decode import ResponsesStreamDecoder
@@ -53,6 +54,10 @@ class OpenAIResponses:
         fields = {**scan.fields, **changes}
         fields.pop("background", None)
         return join_object(fields)
+
+    def without_tools(self, scan: Scan, names: Collection[str]) -> tuple[msgspec.Raw, tuple[str, ...]]:
+        """See WireFormat."""
+        return tools_without(scan.fields["tools"], names, tool_price_name)
 
     def decode_request(self, scan: Scan) -> ChatRequest:
         """Raises FaultError (invalid_request) naming the field that does not fit."""

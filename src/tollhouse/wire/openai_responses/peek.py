@@ -7,6 +7,7 @@ import msgspec
 from tollhouse.ir.fault import invalid_request
 from tollhouse.ir.plain import is_array, is_object
 from tollhouse.wire.format import Peek
+from tollhouse.wire.offered_tools import are_spare
 from tollhouse.wire.peeking import FREE_TIERS, MAX_OUTPUT_LIMIT, may_hold, read_field, read_integer
 
 # Tools that the caller runs, or that only group or find tools.
@@ -31,6 +32,7 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
     if not model:
         raise invalid_request("'model' is required: name the model to call as a string.", "model")
     tools: list[_Tool] = read_field(fields, "tools", _tools_decoder, "an array of objects, each with a type") or []
+    provider_tools = len(_provider_tools(tools)) if tools else 0
     return Peek(
         model=model,
         stream=read_field(fields, "stream", _flag_decoder, "true or false") or False,
@@ -38,6 +40,7 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
         wants_usage=True,
         has_tools=bool(tools),
         paid=tuple(dict.fromkeys(_paid(fields, tools))),
+        spare_tools=provider_tools > 0 and are_spare(fields, len(tools), provider_tools),
         keeps_turns=bytes(fields.get("conversation", b"null")) != b"null",
     )
 
@@ -49,9 +52,17 @@ def _paid(fields: Mapping[str, msgspec.Raw], tools: list[_Tool]) -> Iterable[tup
         yield "service_tier", f"service_tier:{tier}"
     if _has_audio_parts(fields.get("input")):
         yield "input", "audio_input"
-    for tool in tools:
-        if tool.type is not None and tool.type not in _PLAIN_TOOLS:
-            yield "tools", f"tool:{tool.type}"
+    for name in _provider_tools(tools):
+        yield "tools", name
+
+
+def _provider_tools(tools: list[_Tool]) -> list[str]:
+    return [tool_price_name(tool.type) for tool in tools if tool.type is not None and tool.type not in _PLAIN_TOOLS]
+
+
+def tool_price_name(kind: str | None) -> str:
+    """Under which name a tool of this type has its price, if the provider runs it."""
+    return f"tool:{kind}"
 
 
 def _has_audio_parts(items: msgspec.Raw | None) -> bool:

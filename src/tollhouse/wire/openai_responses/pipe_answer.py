@@ -18,6 +18,13 @@ from tollhouse.wire.openai_responses.usage import shown_usage
 RawObject = dict[str, msgspec.Raw]
 
 _object_decoder = msgspec.json.Decoder(RawObject)
+# Calls of tools that the caller runs.
+_OF_CALLERS = frozenset(
+    {
+        *("function_call", "custom_tool_call", "local_shell_call", "shell_call", "apply_patch_call", "computer_call"),
+        "tool_search_call",
+    }
+)
 _TEXTS = ("text", "refusal", "arguments", "input", "name")
 
 
@@ -70,6 +77,19 @@ def text_bytes(item: Mapping[str, object]) -> int:
             if isinstance(text := value.get(key), str):
                 size += len(text.encode())
     return size
+
+
+def used_tool(item: Mapping[str, object]) -> str | None:
+    """The kind of the provider's own tool whose use the item tells of and that is paid for; None for any other item.
+    Of a web search only searching is, not reading what was found (developers.openai.com, web search, 2026-11)."""
+    kind = item.get("type")
+    if not isinstance(kind, str) or not kind.endswith("_call") or kind in _OF_CALLERS or item.get("status") == "failed":
+        return None
+    action = item.get("action")
+    done = action.get("type") if is_object(action) else None
+    if kind == "web_search_call" and done not in (None, "search"):
+        return None
+    return kind.removesuffix("_call")
 
 
 class Patch:

@@ -18,6 +18,7 @@ from tollhouse.wire.openai_responses.pipe_answer import (
     raw,
     text_bytes,
     tier_of,
+    used_tool,
 )
 from tollhouse.wire.openai_responses.response import decode_answer_usage
 from tollhouse.wire.openai_responses.status import raise_failure
@@ -53,6 +54,7 @@ class StreamPipe:
     def __init__(self, policy: AnswerPolicy) -> None:
         self.usage: Usage | None = None
         self.service_tier: str | None = None
+        self.tool_uses: dict[str, int] = {}
         self.received_bytes = 0
         self.has_content = False
         self.is_complete = False
@@ -180,6 +182,8 @@ class StreamPipe:
                 self.received_bytes += text_bytes(item)
             self._items.add(place, item)
             self._items.settle(place, event.item)
+            if used := used_tool(item):
+                self.tool_uses[used] = self.tool_uses.get(used, 0) + 1
 
     def _note_end(self, frame: Frame, name: str, event: _Event) -> bytes:
         told = bytes(event.response)
