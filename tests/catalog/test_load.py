@@ -1,5 +1,6 @@
 """Loading a catalogue: values, environment, extension, wildcards, the demo and what is left out."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -384,3 +385,14 @@ def test_plans_are_read_and_stand_in_place_of_shipped_ones(tmp_path: Path) -> No
         TokenPlan(name="pro", tokens=70, period="month"),
     )
     assert load_catalog(None, {}, FORMATS).catalog.plans == (TokenPlan(name="free", tokens=1000),)
+
+
+def test_the_example_of_the_guide_to_routing_can_be_loaded(tmp_path):
+    guide = Path(__file__).parents[2] / "docs" / "routing.md"
+    (example,) = re.findall(r"```yaml\n(.*?)```", guide.read_text(), re.DOTALL)
+    file = tmp_path / "catalog.yaml"
+    file.write_text(example)
+    loaded = load_catalog(file, {"FAR_1": "one", "FAR_2": "two"}, FORMATS, SIMULATOR)
+    found = loaded.catalog.resolve("house/large")
+    assert found is not None
+    assert [(one.provider.id, len(one.provider.keys)) for one in found.model.deployments] == [("near", 1), ("far", 2)]

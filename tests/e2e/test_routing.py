@@ -11,9 +11,8 @@ import pytest
 
 from support.callers import DIALECTS, HPP, HYPERINFER, VOLTAGE, Face, Reply, ask, chat
 from support.gateway import RunningGateway
+from support.routing import prefer_providers
 from support.scripted_providers import Answer, Asked, ScriptedProviders, catalogue, failed, said
-from tollhouse.accounts.change import Change
-from tollhouse.accounts.keys import digest
 
 Start = Callable[..., RunningGateway]
 ON = {"breakers": True, "retry_percent": 20}
@@ -330,21 +329,11 @@ def test_a_wish_that_nobody_can_grant_is_named_or_refused(gateway: RunningGatewa
     assert (reply.status, reply.json()["error"]["param"]) == (400, "provider.quantizations")
 
 
-def wish(running: RunningGateway, key: str, **wishes: Any) -> None:
-    async def work() -> None:
-        row = await running.gateway.store.principal(digest(key))
-        assert row is not None
-        change = Change(at_ms=1, actor="test")
-        await running.gateway.store.quotas.prefer_providers(row.key_id, json.dumps(wishes), change)
-
-    running.do(work())
-
-
 def test_a_key_goes_to_its_own_providers_and_a_request_only_narrows_that(
     gateway: RunningGateway, providers: ScriptedProviders
 ) -> None:
     key = gateway.key()
-    wish(gateway, key, order=["c"], only=["b", "c", "d"], ignore=["d"])
+    prefer_providers(gateway, key, order=["c"], only=["b", "c", "d"], ignore=["d"])
     asked_for: list[tuple[dict[str, Any], list[str]]] = [
         ({}, ["c:x 200 ok"]),
         ({"order": ["b"]}, ["b:x 200 ok"]),
@@ -366,7 +355,7 @@ def test_a_key_goes_to_its_own_providers_and_a_request_only_narrows_that(
     assert refused.status == 400
     assert "the key's own" in refused.json()["error"]["message"]
     # What is taken away holds from the next call on.
-    wish(gateway, key)
+    prefer_providers(gateway, key)
     providers.script = all_well
     assert chat(gateway, HYPERINFER, key, "m/one").status == 200
 
@@ -375,7 +364,7 @@ def test_a_keys_bound_on_the_price_holds_below_the_requests(
     gateway: RunningGateway, providers: ScriptedProviders
 ) -> None:
     key = gateway.key()
-    wish(gateway, key, max_price={"prompt": 3}, ignore=["c"])
+    prefer_providers(gateway, key, max_price={"prompt": 3}, ignore=["c"])
     reply = chat(gateway, HYPERINFER, key, "m/priced", provider={"order": ["a"], "max_price": {"prompt": 100}})
     assert trail(reply) == ["b:x 200 ok"]
     reply = chat(gateway, HYPERINFER, key, "m/priced", provider={"max_price": {"prompt": 1}})
@@ -415,11 +404,11 @@ def test_tokens_are_counted_with_a_key_that_works_where_the_callers_key_may_go(
     assert all(times == 1 for times in refused.values()), "a dead key is asked once, and then left alone"
     assert not any("provider" in one.body for one in providers.asked)
     providers.asked.clear()
-    wish(running, key, only=["b"])
+    prefer_providers(running, key, only=["b"])
     assert counted() == 77
     assert {one.provider for one in providers.asked} == {"b"}
     # Where nobody may be asked, nobody is.
-    wish(running, key, only=["nobody"])
+    prefer_providers(running, key, only=["nobody"])
     assert counted() > 0
     assert len(providers.asked) == 1
 

@@ -103,11 +103,12 @@ class FaultRun:
             self._left -= 1
             number = self._left
             chance = random.Random(self._chance.random())
-            door, stream = chance.choice(DOORS), chance.random() < 0.6
+            door = chance.choice(DOORS)
+            stream = chance.random() < 0.6 and door.form != "embeddings"
             words = chance.choice(_WORDS_FIT if chance.random() < 0.6 else _WORDS_BAD)
             if chance.random() < 0.2:
                 words = f"fail=1:{chance.choice((500, 503, 429))}/{words}"
-            model = f"flaky/script/{words}/token={number}"
+            model = f"{'vector' if door.form == 'embeddings' else 'flaky'}/script/{words}/token={number}"
             leave_at = chance.randint(0, 1500) if chance.random() < 0.08 else None
             try:
                 self.outcomes.append(await self._call(door, model, stream=stream, leave_at=leave_at))
@@ -116,13 +117,7 @@ class FaultRun:
                 self._wrong.append(error)
 
     async def _call(self, door: Door, model: str, *, stream: bool, leave_at: int | None) -> Outcome:
-        said = [{"role": "user", "content": "Say something about toll houses."}]
-        body: dict[str, Any] = {"model": model, "stream": stream}
-        body |= {"input": said, "max_output_tokens": 60} if door.form == "responses" else {"messages": said}
-        if door.form != "responses":
-            body["max_tokens"] = 60
-        if "tools" in model and door.name != "voltage":
-            body["tools"] = [_tool(door.form)]
+        body = _body(door, model, stream=stream)
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
         try:
             data = json.dumps(body).encode()
@@ -140,6 +135,19 @@ class FaultRun:
             writer.transport.abort()
 
 
+def _body(door: Door, model: str, *, stream: bool) -> dict[str, Any]:
+    if door.form == "embeddings":
+        return {"model": model, "input": ["a toll house", "a gate"]}
+    said = [{"role": "user", "content": "Say something about toll houses."}]
+    body: dict[str, Any] = {"model": model, "stream": stream}
+    body |= {"input": said, "max_output_tokens": 60} if door.form == "responses" else {"messages": said}
+    if door.form != "responses":
+        body["max_tokens"] = 60
+    if "tools" in model and door.name != "voltage":
+        body["tools"] = [_tool(door.form)]
+    return body
+
+
 def _judged(door: Door, model: str, got: bytes, *, stream: bool) -> Outcome:
     head, _, rest = got.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
@@ -149,7 +157,7 @@ def _judged(door: Door, model: str, got: bytes, *, stream: bool) -> Outcome:
     if "content-length" in headers:
         assert len(body) == int(headers["content-length"])
     verdict = check_answer(door, status, headers, body, stream=stream)
-    if status == 200 and "text=" in model:
+    if status == 200 and "text=" in model and door.form != "embeddings":
         _check_text(text_of(door, body, stream=stream), model, whole=verdict == "ok")
     return Outcome(door, model, stream, verdict, headers["x-request-id"])
 

@@ -31,7 +31,7 @@ _WEATHERS = (
 
 class FlappingProviders:
     """A simulator that speaks every format, reached through a proxy for each of PROVIDERS; `catalogue` names them as
-    the deployments of `flaky/*`."""
+    the deployments of `flaky/*`, and those that can of `vector/*`."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(f"{seed} weather")
@@ -48,7 +48,8 @@ class FlappingProviders:
         """For a RunningGateway, with limits of time that a test can wait for."""
         limits = "timeouts: {connect_s: 1, first_byte_s: 0.8, idle_s: 0.6, total_s: 2.5, stream_s: 4}"
         providers = "".join(
-            f"  - {{id: {name}, format: {form}, base_url: '{self._urls[name]}/v1', api_key: key-of-{name}, {limits}}}\n"
+            f"  - {{id: {name}, formats: [{form}{', openai_embeddings' * (form == 'openai_chat')}], "
+            f"base_url: '{self._urls[name]}/v1', api_key: key-of-{name}, {limits}}}\n"
             for name, form in PROVIDERS.items()
         )
         deployments = ", ".join(f"{{provider: {name}, model: '*'}}" for name in PROVIDERS)
@@ -56,7 +57,11 @@ class FlappingProviders:
             "{slug: flaky/*, name: Flaky, creator: simulator, max_output_tokens: 1000, context_length: 100000, "
             f"pricing: {{prompt: 1, completion: 10, cached_prompt: 0.1}}, deployments: [{deployments}]}}"
         )
-        text = f"extends: default\nproviders:\n{providers}models:\n  - {model}\n"
+        vectors = (
+            "{slug: vector/*, name: Vector, creator: simulator, operations: [embeddings], context_length: 100000, "
+            "pricing: {prompt: 1}, deployments: [{provider: a, model: '*'}, {provider: b, model: '*'}]}"
+        )
+        text = f"extends: default\nproviders:\n{providers}models:\n  - {model}\n  - {vectors}\n"
         return text.replace("{", "{{").replace("}", "}}")
 
     def begin(self) -> None:

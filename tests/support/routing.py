@@ -1,5 +1,11 @@
 """Deployments out of thin air, and what tests of routing listen with."""
 
+import json
+from typing import Any
+
+from support.gateway import RunningGateway
+from tollhouse.accounts.keys import digest
+from tollhouse.accounts.quotas import Change
 from tollhouse.catalog.entries import Deployment, Price, Provider
 from tollhouse.routing.breaker import State
 
@@ -35,3 +41,16 @@ class Heard:
     def key(self, scope: str, key: int, *, dead: bool) -> None:
         """Remembered."""
         self.keys.append((scope, key, dead))
+
+
+def prefer_providers(running: RunningGateway, key: str, **wishes: Any) -> None:
+    """Give a key wishes of its own about providers, in place of those that it has; none for no wish."""
+
+    async def work() -> None:
+        store = running.gateway.store
+        found = await store.principal(digest(key))
+        assert found is not None
+        change = Change(at_ms=1, actor="test")
+        await store.quotas.prefer_providers(found.key_id, json.dumps(wishes) if wishes else None, change)
+
+    running.do(work())

@@ -29,6 +29,7 @@ DOORS = (
     Door("hyperinfer", "/api/v1/responses", "authorization", "responses"),
     Door("hyperinfer", "/api/v1/messages", "authorization", "messages"),
     Door("voltage", "/v1/chat/completions", "x-voltagegpu-key", "chat"),
+    Door("voltage", "/v1/embeddings", "x-voltagegpu-key", "embeddings"),
 )
 _GRAMMARS: dict[str, Callable[[bytes], Any]] = {
     "chat": check_chat_stream,
@@ -139,6 +140,9 @@ def _check_whole(form: str, answer: Any) -> None:
             assert choice["finish_reason"] in {"stop", "length", "tool_calls"}
             assert choice["message"]["role"] == "assistant"
             assert {"prompt_tokens", "completion_tokens"} <= answer["usage"].keys()
+        case "embeddings":
+            assert [len(entry["embedding"]) > 1 for entry in answer["data"]] == [True, True]
+            assert answer["usage"]["prompt_tokens"] >= 0
         case "responses":
             assert (answer["object"], answer["status"] in {"completed", "incomplete"}) == ("response", True)
             assert answer["usage"]["output_tokens"] >= 0
@@ -179,7 +183,7 @@ def _check_error(door: Door, body: Any, status: int | None, request_id: str) -> 
             assert status is None or status in _HPP_STATUSES
         case "voltage", _:
             assert isinstance(body["error"], str)
-            assert body["details"]["endpoint"] == "/v1/chat/completions"
+            assert body["details"]["endpoint"] == door.path
             assert body["details"]["status"] == (status or body["details"]["status"])
             assert body["details"]["attempts"]
         case _, "messages":
