@@ -79,8 +79,8 @@ def test_who_reads_nothing_is_cut_off_and_pays_for_what_came(
     def short(settings: Settings) -> Limits:
         return msgspec.structs.replace(made(settings), write_timeout_s=1.5)
 
-    made = tollhouse.server._limits
-    monkeypatch.setattr(tollhouse.server, "_limits", short)
+    made = tollhouse.server.http_limits
+    monkeypatch.setattr(tollhouse.server, "http_limits", short)
     running = start_gateway(catalog=CATALOG)
     line = open_stream(running, running.key("deaf", usd=50), SCRIPT)
     running.eventually(lambda: '"aborted"' in running.log(), 20)

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from support.gateway import RunningGateway
+from tollhouse.accounts.change import Change
 from tollhouse.accounts.keys import digest
-from tollhouse.accounts.quotas import Change
 from tollhouse.catalog.entries import Deployment, Price, Provider
 from tollhouse.routing.breaker import State
 

@@ -171,8 +171,8 @@ class Attempts:
         choice = planned.choice
         reported = False
         try:
-            traces.asks(None, asking.admitted)
             if planned.delay_s > 0:
+                traces.asks(None, asking.admitted)
                 await asyncio.sleep(planned.delay_s)
             traces.asks(choice.deployment, asking.answered_by(choice.deployment))
             request = self._request(asking, choice)
