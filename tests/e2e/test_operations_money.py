@@ -90,7 +90,7 @@ def test_a_plan_of_tokens_ends_with_its_counters(gateway: RunningGateway) -> Non
     }
     refused = embed(gateway, headers)
     assert (refused.status, refused.json()["details"]["endpoint"]) == (403, "/v1/embeddings")
-    assert paint(gateway, HPP.auth(key)).json()["error"] == "quota_exceeded"
+    assert paint(gateway, HPP.auth(key), prompt="a toll house " * 9).json()["error"] == "quota_exceeded"
     assert embed(gateway, HYPERINFER.auth(key), "/api/v1/embeddings").json()["error"]["code"] == "key_limit_exceeded"
 
 
