@@ -67,13 +67,14 @@ class Pictures:
             if handing.how is None and handing.raw is None and picture.base64 is None:
                 handed.append(picture)
                 continue
-            data = await self._bytes_of(picture, base_url)
-            data, media_type = await self._as_wanted(data, handing)
+            made = await self._bytes_of(picture, base_url)
+            data, media_type = await self._as_wanted(made, handing)
             if handing.raw is not None:
                 pipe.raw = data
                 return media_type
             if handing.how != "url":
-                text = await asyncio.to_thread(_encoded, data)
+                text = picture.base64 if data is made else None
+                text = text or await asyncio.to_thread(_encoded, data)
                 handed.append(msgspec.structs.replace(picture, base64=text, url=None))
                 continue
             name = new_name(media_type)
