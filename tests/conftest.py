@@ -10,9 +10,10 @@ from hypothesis import settings
 from support.gateway import RunningGateway
 from support.postgres import PostgresServer, require_postgres
 
-# Every run tries the same examples, so that a change fails by what it did itself; `make test-fresh` looks for new ones.
-settings.register_profile("same", derandomize=True)
-settings.register_profile("fresh", derandomize=False, print_blob=True)
+# Every run tries the same examples without a stopwatch, so that a change fails by what it did itself; `make test-fresh`
+# looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("fresh", derandomize=False, deadline=None, print_blob=True)
 settings.load_profile("same")
 
 

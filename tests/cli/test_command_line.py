@@ -273,17 +273,23 @@ def test_models_are_listed_with_their_prices(shell: Shell, catalogue: Callable[[
             "slug": "lab/mini",
             "name": "Mini",
             "aliases": ["mini"],
+            "operations": ["chat"],
             "context_length": 8192,
             "max_output_tokens": 1024,
             "prompt_usd_per_million": "0.0375",
             "completion_usd_per_million": "3",
+            "usd_per_picture": None,
             "free": False,
             "deployments": ["lab:mini-1"],
         }
     ]
     line = shell.ok("models", "--catalog", str(path)).splitlines()[1]
-    assert line.split() == ["lab/mini", "Mini", "8192", "0.0375", "3", "lab"]
-    assert len(shell.json("models")) > 0
+    assert line.split() == ["lab/mini", "Mini", "chat", "8192", "0.0375", "3", "-", "lab"]
+    shipped_models = {one["slug"]: one for one in shell.json("models")}
+    image = shipped_models["openai/gpt-image-1"]
+    assert (image["operations"], image["completion_usd_per_million"]) == (["images"], "40")
+    # The dearest: of a size that has no price of its own.
+    assert shipped_models["simulator/diffusion"]["usd_per_picture"] == "0.04"
 
 
 def test_check_finds_nothing_wrong_with_what_is_shipped(shell: Shell) -> None:

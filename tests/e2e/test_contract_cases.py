@@ -11,7 +11,8 @@ from support.contract_cases import FIXED_SEED, LEAST_SHARE, Caller, Tally, fresh
 from support.gateway import RunningGateway
 
 CHAT = ["simulator/echo", "gpt-4", "openai/gpt-5", "anthropic/claude-sonnet-4"]
-MODELS = {"/chat/completions": CHAT, "/embeddings": ["text-embedding-ada-002"], "/images/generations": ["gpt-image-1"]}
+PICTURES = ["simulator/picture"]
+MODELS = {"/chat/completions": CHAT, "/embeddings": ["text-embedding-ada-002"], "/images/generations": PICTURES}
 FRESH_SEED = fresh_seed()
 
 
@@ -95,6 +96,43 @@ def test_own_hpp(case: Any, tolerant: dict[str, Caller], tally: Tally) -> None:
 @some(15)
 def test_own_voltagegpu(case: Any, tolerant: dict[str, Caller], tally: Tally) -> None:
     tolerant["voltagegpu"].check(case, tally)
+
+
+def operations(schema: Any) -> list[Any]:
+    return [result.ok() for result in schema.get_all_operations()]
+
+
+@pytest.mark.row(3, 119)
+@pytest.mark.parametrize(
+    ("dialect", "schema", "name"), [("hpp_router", HPP, "apikey"), ("voltagegpu", VOLTAGE, "X-VoltageGPU-Key")]
+)
+def test_without_a_good_key_every_operation_says_so_as_documented(
+    tolerant: dict[str, Caller], dialect: str, schema: Any, name: str
+) -> None:
+    found = operations(schema)
+    assert len(found) == {"hpp_router": 5, "voltagegpu": 3}[dialect]
+    for operation in found:
+        told = [
+            tolerant[dialect].refused(operation, headers)
+            for headers in ({name: ""}, {name: "th-nobody"}, {name: "a", "authorization": "Basic eDp5"})
+        ]
+        assert all("key" in str(body).lower() for body in told)
+
+
+@pytest.mark.row(137)
+def test_without_credentials_the_shared_path_answers_in_both_envelopes(tolerant: dict[str, Caller]) -> None:
+    bodies = [
+        tolerant[dialect].refused(operation, headers)
+        for dialect, schema in (("hpp_router", HPP), ("voltagegpu", VOLTAGE))
+        for operation in operations(schema)
+        if operation.path.endswith("/images/generations")
+        for headers in ({}, {"authorization": "Basic eDp5"})
+    ]
+    assert len(bodies) == 4
+    assert all(body == bodies[0] for body in bodies)
+    assert isinstance(bodies[0]["error"], str)
+    assert isinstance(bodies[0]["message"], str)
+    assert bodies[0]["details"] == {"status": 401, "endpoint": "/v1/images/generations"}
 
 
 @pytest.mark.long

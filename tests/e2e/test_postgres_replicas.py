@@ -158,7 +158,8 @@ def test_the_commands_work_on_it(postgres_url: str) -> None:
     assert key["workspace"] == "acme"
     assert told(postgres_url, "keys", "limit", key["id"], "--daily", "5")["limits"][0]["remaining"] == "5"
     assert told(postgres_url, "credits", "refund", "acme", "0.5", "--reference", "back")["balance_usd"] == "2"
-    assert [row["action"] for row in told(postgres_url, "audit")] == ["credit.refund", "limit.set"]
+    actions = [row["action"] for row in told(postgres_url, "audit")]
+    assert actions == ["credit.refund", "limit.set", "credit.topup", "key.create"]
     assert told(postgres_url, "consumers", "list")
     assert told(postgres_url, "keys", "revoke", key["id"])
     assert command(postgres_url, "keys", "enable", key["id"]).returncode == 1

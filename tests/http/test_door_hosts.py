@@ -89,6 +89,24 @@ def test_the_host_goes_before_what_headers_say() -> None:
     run(story())
 
 
+@pytest.mark.row(136)
+def test_on_the_shared_path_the_host_says_whose_it_is() -> None:
+    path = "/v1/images/generations"
+
+    async def story() -> None:
+        async with house().open() as open_house:
+            for host, headers, dialect in (
+                ("router.example.com", ("X-VoltageGPU-Key: x",), "hpp_router"),
+                ("gpu.example.com:8080", ("apikey: x",), "voltagegpu"),
+                ("gateway", ("X-VoltageGPU-Key: " + KEY,), "voltagegpu"),
+                ("gateway", (), "hpp_router"),
+            ):
+                assert (await open_house.ask(call(host, path, *headers))).status == 200
+                assert open_house.calls[-1].voice.dialect == dialect
+
+    run(story())
+
+
 def test_probes_and_metrics_answer_under_every_host() -> None:
     async def story() -> None:
         async with house().open() as open_house:

@@ -23,7 +23,9 @@ from tollhouse.relay.candidates import Candidate, Candidates
 from tollhouse.relay.choosing import Chooser
 from tollhouse.routing.rules import BrokenRules
 from tollhouse.stores.sqlite import SqliteStore, account_of
+from tollhouse.tokens import encodings
 from tollhouse.tokens.bounds import most_prompt_tokens
+from tollhouse.tokens.encodings import encoding
 from tollhouse.wire.registry import FORMATS
 
 CHAT = next(form for form in FORMATS if form.name == "openai_chat")
@@ -216,6 +218,63 @@ def test_of_two_that_are_short_the_limit_is_named_before_the_balance(tmp_path: P
         assert (await desk.refused())[0] is FaultKind.KEY_LIMIT
 
     at_desk(tmp_path, work, limit("total", 10), credit=10)
+
+
+PROSE = (
+    "The upper bound of a call begins with the bytes of its prompt, and words are counted where that is too much. " * 40
+)
+
+
+def words(text: str = PROSE) -> bytes:
+    return body(text, ',"max_tokens":10')
+
+
+def test_a_prompt_is_counted_in_the_models_vocabulary_only_where_its_bytes_do_not_fit(tmp_path: Path) -> None:
+    asked, counted = words(), model(tokenizer="o200k_base")
+    true = encoding("o200k_base").count_text(PROSE)
+    assert len(asked) > 4 * true
+
+    async def work(desk: Desk) -> None:
+        for priced, sent in ((model(), asked), (counted, words(PROSE * 2))):
+            assert (await desk.refused(sent, priced))[0] is FaultKind.INSUFFICIENT_BALANCE
+        terms = await desk.hold(asked, counted)
+        held = terms.hold.parts[0].amount
+        assert true * 1000 + 10 * 10_000 < held <= (1.05 * true + 110) * 1000 + 10 * 10_000
+        await desk.pay(terms, held, 1)
+        # Where the bytes fit nobody counts.
+        await desk.store.top_up(desk.principal.workspace_id, 10**9, "more", 1)
+        terms = await desk.hold(asked, counted)
+        assert terms.hold.parts[0].amount == len(asked) * 1000 + 10 * 10_000
+        await desk.pay(terms, 1, 1)
+
+    at_desk(tmp_path, work, credit=(true + true // 20 + 150) * 1000 + 10 * 10_000)
+
+
+def test_a_longer_answer_fits_where_the_prompt_is_counted(tmp_path: Path) -> None:
+    true = encoding("o200k_base").count_text(PROSE)
+    room = true + true // 20 + 100
+
+    async def work(desk: Desk) -> None:
+        terms = await desk.hold(body(PROSE), model(tokenizer="o200k_base", max_output_tokens=100_000))
+        assert terms.injected_limit is not None
+        assert 400 <= terms.injected_limit <= 404
+        await desk.pay(terms, 1, 1)
+
+    at_desk(tmp_path, work, credit=(room + 400 * 10) * 1000)
+
+
+def test_whoever_has_too_little_for_any_answer_does_not_make_the_gateway_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[str] = []
+    coding = types.SimpleNamespace(name="o200k_base", is_loaded=True, count_text=counts.append)
+    monkeypatch.setitem(encodings._ENCODINGS, "o200k_base", coding)
+
+    async def work(desk: Desk) -> None:
+        assert (await desk.refused(words(), model(tokenizer="o200k_base")))[0] is FaultKind.INSUFFICIENT_BALANCE
+
+    at_desk(tmp_path, work, credit=10 * 10_000 - 1)
+    assert counts == []
 
 
 def test_an_invoiced_workspace_holds_nothing_and_its_limits_count(tmp_path: Path) -> None:

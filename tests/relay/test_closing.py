@@ -101,7 +101,7 @@ def progress(
     )
     admitted = bare(
         call=call,
-        format=bare(name="openai_chat"),
+        format=bare(name="openai_chat", operation="chat"),
         resolved=resolved,
         decision=None,
         output_limit=None,

@@ -163,7 +163,9 @@ def test_what_a_family_does_not_take_is_refused(model, fields, said):
 
 
 def test_a_server_with_models_of_its_own_takes_fields_of_its_own():
-    status, answer = generate(model="picture", size="320x200", guidance_scale=3, response_format="b64_json")
+    status, answer = generate(
+        model="picture", size="320x200", guidance_scale=3, background="sea", response_format="b64_json"
+    )
     assert status == 200
     assert opened(base64.b64decode(answer["data"][0]["b64_json"])).size == (320, 200)
 

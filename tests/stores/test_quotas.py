@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.books import ask, assert_books_balance, new_id, record, with_store
+from support.books import ask, new_id, record, with_store
 from support.quotas import (
     DAY_MS,
     DIGEST,
@@ -20,7 +20,7 @@ from support.quotas import (
     wish,
     workspace_with_key,
 )
-from support.stores import Stores, recalled
+from support.stores import KINDS, Stores, recalled
 from tollhouse.accounts.principal import Limit
 from tollhouse.accounts.quotas import LimitWish, Plan
 from tollhouse.accounts.store import NewConsumer
@@ -84,14 +84,19 @@ def test_raising_and_lowering_keep_what_was_used(stores: Stores) -> None:
     stores.assert_balanced()
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), min_size=1, max_size=12))
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), min_size=1, max_size=12))
 def test_whatever_the_limit_was_quota_less_used_remains(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int]]
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    kind: str,
+    steps: list[tuple[int, int]],
 ) -> None:
-    folder = tmp_path_factory.mktemp("steps")
+    url = request.getfixturevalue("postgres").new_database() if kind == "postgres" else None
+    stores = Stores(tmp_path_factory.mktemp("steps"), url)
 
-    async def work(store: SqliteStore) -> None:
+    async def work(store: Store) -> None:
         _, key_id = await workspace_with_key(store)
         used = 0
         for amount, wanted in steps:
@@ -103,8 +108,8 @@ def test_whatever_the_limit_was_quota_less_used_remains(
             (standing,) = await store.quotas.limits([key_id], NOON_MS)
             assert figures(standing) == (amount, used, amount - used)
 
-    with_store(folder / "data", work)
-    assert_books_balance(folder / "data")
+    stores(work)
+    stores.assert_balanced()
 
 
 @pytest.mark.row(52, 53)

@@ -1,17 +1,15 @@
 """Usage out of the roll-ups: whole hours, days and months of any time zone, sums that lose nothing."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.books import ask, new_id, record, settle, with_store
+from support.books import new_id, record, settle
 from support.stores import KINDS, Stores
 from tollhouse.observe.record import CallRecord
-from tollhouse.stores.sqlite import SqliteStore
 from tollhouse.stores.store import Store
 from tollhouse.stores.usage import HOUR_MS, UsageFilter, UsageRow
 
@@ -113,7 +111,7 @@ def test_whole_hours_lose_nothing(since_ms: int, until_ms: int) -> None:
     assert whole.hours() == whole
 
 
-def test_sums_are_those_of_the_records(tmp_path: Path) -> None:
+def test_sums_are_those_of_the_records(stores: Stores) -> None:
     """Counted from the records themselves, which nothing but this test does."""
     models, keys = ("a", "b", None), ("k1", "k2")
     records: list[CallRecord] = [
@@ -130,18 +128,22 @@ def test_sums_are_those_of_the_records(tmp_path: Path) -> None:
         for number in range(200)
     ]
 
-    async def fill(store: SqliteStore) -> list[UsageRow]:
+    async def fill(store: Store) -> list[UsageRow]:
         for each in records:
             await settle(store, None, (), each)
             await settle(store, None, (), each)  # a replay counts once
         return await store.usage(UsageFilter(), ("model", "key", "provider", "day"))
 
-    rows = with_store(tmp_path, fill)
-    told = ask(
-        tmp_path,
-        "SELECT model, key_id, provider, date(started_at_ms / 1000, 'unixepoch'), COUNT(*), SUM(status <> 'ok'), "
+    rows = stores(fill)
+    day = (
+        "date(started_at_ms / 1000, 'unixepoch')"
+        if stores.url is None
+        else "to_char(to_timestamp(started_at_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+    )
+    told = stores.ask(
+        f"SELECT model, key_id, provider, {day}, COUNT(*), SUM(CASE WHEN status <> 'ok' THEN 1 ELSE 0 END), "
         "SUM(prompt_tokens), SUM(cached_tokens), SUM(completion_tokens), SUM(reasoning_tokens), SUM(cost_nano_usd) "
-        "FROM request GROUP BY 1, 2, 3, 4",
+        "FROM request GROUP BY 1, 2, 3, 4"
     )
     found = [
         (

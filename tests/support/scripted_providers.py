@@ -46,11 +46,12 @@ def failed(status: int, message: str = "no", headers: tuple[tuple[str, str], ...
 
 
 class ScriptedProviders:
-    """Answers by `script`, which may be exchanged at any time; `asked` is all that came."""
+    """Answers by `script`, which may be exchanged at any time, GET with one of `files`; `asked` is all that came."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self.asked: list[Asked] = []
+        self.files: dict[str, Answer] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -63,7 +64,12 @@ class ScriptedProviders:
                 provider = self.path.split("/")[1]
                 asked = Asked(provider, key, json.loads(self.rfile.read(length)), self.path)
                 outer.asked.append(asked)
-                answer = outer.script(asked)
+                self._answer(outer.script(asked))
+
+            def do_GET(self) -> None:
+                self._answer(outer.files.get(self.path, Answer(404)))
+
+            def _answer(self, answer: Answer) -> None:
                 self.send_response(answer.status)
                 for name, value in answer.headers:
                     self.send_header(name, value)

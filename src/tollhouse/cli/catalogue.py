@@ -4,12 +4,13 @@ import argparse
 import os
 
 from tollhouse.catalog.decimals import from_fixed_point
-from tollhouse.catalog.entries import Catalog, Model
+from tollhouse.catalog.entries import Catalog, Model, Price
 from tollhouse.catalog.load import Loaded, count_left_out, load_catalog
 from tollhouse.catalog.problems import CatalogError
 from tollhouse.cli.books import add_folder_options, add_json_option, settings_of
 from tollhouse.cli.commands import Commands
 from tollhouse.cli.output import print_error, print_json, print_table, print_text
+from tollhouse.money.image_pricing import image_pico_usd
 from tollhouse.relay.rules_in_force import configured_rules
 from tollhouse.routing.gaps import gaps
 from tollhouse.routing.rules import BrokenRules
@@ -17,6 +18,7 @@ from tollhouse.settings import Settings, SettingsError
 from tollhouse.wire.registry import OPERATIONS
 
 _SIMULATOR_URL = "http://simulator.invalid"
+_PICO_USD_PLACES = 12
 _PICO_PLACES = 6  # pico-USD per token are micro-USD per million tokens
 
 
@@ -49,21 +51,23 @@ def _models(args: argparse.Namespace) -> int:
         print_json([_as_json(model) for model in loaded.catalog.listed])
         return 0
     print_table(
-        ("MODEL", "NAME", "CONTEXT", "PROMPT", "COMPLETION", "PROVIDERS"),
+        ("MODEL", "NAME", "FOR", "CONTEXT", "PROMPT", "COMPLETION", "PICTURE", "PROVIDERS"),
         [
             (
                 model.slug,
                 model.name,
+                ", ".join(model.operations),
                 str(model.context_length or "-"),
                 _per_million(model.price.rates.prompt),
-                _per_million(model.price.rates.completion),
+                _per_million(_output_rate(model)),
+                _per_picture(model.price) or "-",
                 ", ".join(dict.fromkeys(d.provider.id for d in model.deployments)),
             )
             for model in loaded.catalog.listed
         ],
-        right=(2, 3, 4),
+        right=(3, 4, 5, 6),
     )
-    print_text("Prices in USD per million tokens.")
+    print_text("Prices in USD per million tokens, and per picture.")
     wildcards = [model.slug for model in loaded.catalog.models if model.is_wildcard]
     if wildcards:
         print_text(f"Any name that fits can be called, too: {', '.join(wildcards)}")
@@ -85,13 +89,27 @@ def _as_json(model: Model) -> dict[str, object]:
         "slug": model.slug,
         "name": model.name,
         "aliases": model.aliases,
+        "operations": model.operations,
         "context_length": model.context_length,
         "max_output_tokens": model.max_output_tokens,
         "prompt_usd_per_million": _per_million(model.price.rates.prompt),
-        "completion_usd_per_million": _per_million(model.price.rates.completion),
+        "completion_usd_per_million": _per_million(_output_rate(model)),
+        "usd_per_picture": _per_picture(model.price),
         "free": model.price.is_free,
         "deployments": [deployment.name for deployment in model.deployments],
     }
+
+
+def _output_rate(model: Model) -> int:
+    """What comes out of a model for pictures is pictures."""
+    rates = model.price.rates
+    return rates.completion if "chat" in model.operations else rates.image_output or rates.completion
+
+
+def _per_picture(price: Price) -> str | None:
+    """The dearest, where it depends on what is asked for; None where pictures are paid by tokens, or there are none."""
+    pico_usd = image_pico_usd(price, None, None)
+    return from_fixed_point(pico_usd, _PICO_USD_PLACES) if pico_usd else None
 
 
 def _per_million(price_pico_usd: int) -> str:

@@ -24,6 +24,7 @@ _NO_CONTROL_CHARACTERS: Final = r"\A[^\x00-\x1f\x7f]*\Z"
 _LINE_OR_NUL_ESCAPE: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\(?:u000[0aAdD]|[rn])")
 
 ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=_NO_CONTROL_CHARACTERS)]
+Prompt = Annotated[str, msgspec.Meta(min_length=1)]
 UserId = Annotated[str, msgspec.Meta(max_length=1024, pattern=_NO_CONTROL_CHARACTERS)]
 OutputLimit = Annotated[int, msgspec.Meta(ge=1, le=MAX_OUTPUT_TOKENS)]
 UnitInterval = Annotated[float, msgspec.Meta(ge=0, le=1)]

@@ -203,7 +203,7 @@ class Exchange(RequestResponseCycle):
 
     def _head(self, length: int | None) -> bytes:
         """`length` is that of the whole body, None when it comes in parts."""
-        given = {name for name, _ in self._headers}
+        given = [name for name, _ in self._headers]
         own: list[tuple[bytes, bytes]] = []
         if b"x-request-id" not in given:
             own.append((b"x-request-id", self.request_id.encode()))

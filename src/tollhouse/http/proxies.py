@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 from uvicorn._types import HTTPScope
 
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip")
+_FORWARDED = frozenset(
+    {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip"}
+)
 
 
 class TrustedProxies:
@@ -27,8 +29,8 @@ class TrustedProxies:
             host = fields.get("x-forwarded-host", "").rpartition(",")[2].strip()
             if host:
                 fields["host"] = host
-        for name in _FORWARDED:
-            fields.pop(name, None)
+        for name in _FORWARDED.intersection(fields):
+            del fields[name]
 
     def _caller(self, chain: str) -> str | None:
         """The last address of the chain that is no proxy of ours; what stands before it could be invented."""

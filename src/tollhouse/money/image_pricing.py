@@ -9,8 +9,15 @@ dearest that OpenAI has listed takes 6,240 (guide "Image generation", read 2026-
 
 def image_pico_usd(price: Price, size: str | None, quality: str | None) -> int:
     """What one picture costs in pico-USD: the dearest of all that it may be, where size or quality is not known."""
-    priced = [one.pico_usd for one in _matching(price, size, quality) if one.pico_usd is not None]
-    return max(priced, default=price.per_image_pico_usd or 0)
+    fitting = _matching(price, size, quality)
+    priced = [one.pico_usd for one in fitting if one.pico_usd is not None]
+    # It may also be one that no entry is for.
+    unlisted = (size is None and all(one.size is not None for one in fitting)) or (
+        quality is None and all(one.quality is not None for one in fitting)
+    )
+    if (unlisted or not priced) and price.per_image_pico_usd is not None:
+        priced.append(price.per_image_pico_usd)
+    return max(priced, default=0)
 
 
 def image_tokens(price: Price, size: str | None, quality: str | None) -> int:

@@ -66,6 +66,11 @@ class Metrics(MoneyMetrics):
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        self._running = 0
+        # Other processes see what is written down at each change; alone it is enough to say it when asked.
+        self._shared = bool(os.environ.get(MULTIPROCESS_VARIABLE))
+        if not self._shared:
+            self._in_flight.set_function(lambda: self._running)
         self.providers = ProviderMetrics(self._registry)
         self._children: dict[tuple[str, ...], _Children] = {}
 
@@ -105,7 +110,9 @@ class Metrics(MoneyMetrics):
 
     def in_flight(self, change: int) -> None:
         """One call more (1) or fewer (-1) is being answered."""
-        self._in_flight.inc(change)
+        self._running += change
+        if self._shared:
+            self._in_flight.set(self._running)
 
     def render(self) -> bytes:
         """The page that Prometheus scrapes."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from tollhouse.catalog.entries import Deployment, Price
+from tollhouse.catalog.entries import Deployment, Price, Provider
 from tollhouse.ir.fault import Fault, FaultError, FaultKind
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.usage import Usage
@@ -31,6 +31,7 @@ from tollhouse.wire.provider_faults import retry_after
 _ON_LOSS_HEADER = "x-tollhouse-on-loss"
 _ERROR_BODY_BYTES = 64 * 1024
 _MESSAGE_CHARS = 300
+_KEPT_HEADERS = 1024
 AFTER_END_S = 0.25
 """For so long more is waited for once a stream has told its end: a late report of usage, or the end of the bytes, by
 which the connection may be used again. Providers that keep the line open must not keep the caller waiting."""
@@ -128,6 +129,7 @@ class Attempts:
         self._notices = notices
         self._clock_s = around.clock_s
         self._budgets: dict[str, RetryBudget] = {}
+        self._kept_headers: dict[tuple[int, int, bool], tuple[Provider, tuple[tuple[str, str], ...]]] = {}
 
     async def open(self, admitted: Admitted, policy: AnswerPolicy, traces: Traces) -> Opened:
         """The first answer that begins well. Raises FaultError with the last fault when the plan ends without one."""
@@ -169,8 +171,8 @@ class Attempts:
         choice = planned.choice
         reported = False
         try:
-            traces.asks(None, asking.admitted)
             if planned.delay_s > 0:
+                traces.asks(None, asking.admitted)
                 await asyncio.sleep(planned.delay_s)
             traces.asks(choice.deployment, asking.answered_by(choice.deployment))
             request = self._request(asking, choice)
@@ -204,16 +206,31 @@ class Attempts:
         came = admitted.call.headers
         # They are options of the caller's format: in another one they would mean nothing.
         names = () if outgoing.is_translated(deployment) else target.forwarded_headers
-        forwarded = tuple((name, came[name]) for name in names if name in came)
-        accept = "text/event-stream" if stream else "application/json"
-        headers = (*_OWN_HEADERS, ("accept", accept), *forwarded, *provider.headers)
+        forwarded = tuple([(name, came[name]) for name in names if name in came]) if names else ()
         return UpstreamRequest(
             url=provider.base_url + target.path,
-            headers=(*headers, *authorization(provider, headers, choice.key)),
+            headers=self._headers(provider, choice.key, forwarded, stream=stream),
             body=outgoing.body(deployment),
             timeouts=deployment.timeouts,
             stream=stream,
         )
+
+    def _headers(
+        self, provider: Provider, key: int, forwarded: tuple[tuple[str, str], ...], *, stream: bool
+    ) -> tuple[tuple[str, str], ...]:
+        """All headers of a request. Where none are forwarded they are the same for every call, and kept."""
+        known = self._kept_headers.get((id(provider), key, stream))
+        if known is not None and known[0] is provider and not forwarded:
+            return known[1]
+        accept = "text/event-stream" if stream else "application/json"
+        headers = (*_OWN_HEADERS, ("accept", accept), *forwarded, *provider.headers)
+        headers = (*headers, *authorization(provider, headers, key))
+        if not forwarded:
+            if len(self._kept_headers) >= _KEPT_HEADERS:
+                self._kept_headers.clear()
+            # With the provider, so that no other one can come to have its id.
+            self._kept_headers[id(provider), key, stream] = (provider, headers)
+        return headers
 
     async def _try(self, asking: Asking, choice: Choice, request: UpstreamRequest, paid: list[Paid]) -> Opened:
         deployment = choice.deployment
@@ -222,12 +239,12 @@ class Attempts:
         seen = _Seen()
         answer: UpstreamAnswer | None = None
         pipe: Pipe | None = None
-
-        async def ask() -> UpstreamAnswer:
-            return await self._ask(source, request, seen)
-
+        calls = admitted.calls(deployment)
         try:
-            answer = await ask_all(admitted.calls(deployment), ask)
+            if calls == 1:
+                answer = await self._ask(source, request, seen)
+            else:
+                answer = await ask_all(calls, lambda: self._ask(source, request, seen))
             losses = [*admitted.candidates.asked.losses, *asking.outgoing.losses(deployment)]
             pipe = asking.outgoing.pipe(deployment, asking.policy, losses)
             first, ended = await self._beginning(answer, pipe, seen, stream=request.stream)
@@ -303,7 +320,11 @@ class Attempts:
     ) -> None:
         """A 200 that is a web page, or one JSON body where a stream was asked for, is a failure in disguise."""
         status = answer.status
-        content_type = next((value for name, value in answer.headers if name == "content-type"), "")
+        content_type = ""
+        for name, value in answer.headers:
+            if name == "content-type":
+                content_type = value
+                break
         kind = content_type.partition(";")[0].strip().lower()
         if status == 200 and (kind == "text/html" or (stream and kind == "application/json")):
             status = 502

@@ -1,5 +1,6 @@
 """Budget: whether a call may be forwarded for money's sake, and with which limit on its answer (behaviour.md, D3)."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -18,6 +19,8 @@ from tollhouse.money.pricing import upper_bound, upper_bound_of_images
 from tollhouse.relay.buckets import Bound, claims
 from tollhouse.relay.candidates import Candidates
 from tollhouse.tokens.bounds import most_prompt_tokens, most_tokens
+from tollhouse.tokens.encodings import BYTES, Encoding, encoding
+from tollhouse.tokens.prompt_bound import most_counted_tokens
 from tollhouse.wire.format import Scan
 
 AdmissionRule = Literal["bound", "positive"]
@@ -28,6 +31,8 @@ ASSUMED_KEPT_TOKENS = 200_000
 """What the turns that a provider keeps are taken to have at most where the catalogue knows no context length."""
 LEAST_INJECTED_TOKENS = 256
 _TRIES = 3
+_AT_ONCE_BYTES = 8 * 1024
+"""So much is counted on the event loop: 0.2 ms, and 3 ms of the worst text. Longer prompts are a thread's."""
 
 _ADD_CREDIT = "Add credit with `tollhouse credits add`, then send the call again."
 
@@ -86,7 +91,8 @@ class Budget:
         """Hold the most that the call can cost, before it is forwarded. Raises FaultError: insufficient_balance,
         key_limit, books_unavailable.
 
-        The prompt counts a token per byte first; only when that does not fit it is looked at more closely. Turns that
+        The prompt counts a token per byte first; only when that does not fit it is looked at more closely, and counted
+        in the model's own vocabulary where that is published. Turns that
         the provider keeps count as many tokens as the model can read: nobody here knows how long they are. A call
         without a limit of its own gets the one that is affordable, unless that is too low to be of use.
         """
@@ -106,7 +112,7 @@ class Budget:
         outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version, patient=False)
         if isinstance(outcome, Hold):
             return Terms(hold=outcome)
-        prompt_tokens = min(most_tokens(scan.size_bytes), most_prompt_tokens(body)) + kept
+        prompt_tokens = kept + await _closer(wish, kept, limit, outcome)
         asked = wish.claims(prompt_tokens, limit)
         outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version)
         if isinstance(outcome, Hold):
@@ -151,6 +157,29 @@ class Budget:
                 return outcome
             shorts = outcome
         raise FaultError(_used_up(wish, shorts))
+
+
+async def _closer(wish: _Wish, kept_tokens: int, limit: int, shorts: Sequence[Short]) -> int:
+    """The most tokens that the prompt can have, by its files and its words. Words are counted only where that can help:
+    whoever has nothing left shall not make the gateway count."""
+    least = min(most_tokens(wish.scan.size_bytes), most_prompt_tokens(wish.body))
+    peek, tokenizers = wish.scan.peek, wish.candidates.tokenizers
+    if peek.images is not None or BYTES in tokenizers:
+        return least
+    room = {short.account_id: short.balance for short in shorts}
+    wanted = wish.claims(kept_tokens, limit if peek.output_limit is not None else LEAST_INJECTED_TOKENS)
+    if any(claim.amount > room.get(claim.account_id, claim.amount) for claim in wanted):
+        return least
+    codings = [encoding(name) for name in tokenizers]
+    if len(wish.body) > _AT_ONCE_BYTES or not all(coding.is_loaded for coding in codings):
+        counted = await asyncio.to_thread(_most_counted, wish.body, codings)
+    else:
+        counted = _most_counted(wish.body, codings)
+    return min(least, counted)
+
+
+def _most_counted(body: bytes, codings: Sequence[Encoding]) -> int:
+    return max(most_counted_tokens(body, coding) for coding in codings)
 
 
 def _affordable(wish: _Wish, prompt_tokens: int, limit: int, shorts: Sequence[Short]) -> int:

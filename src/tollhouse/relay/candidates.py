@@ -66,6 +66,11 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
         known = [one.resolved.model.context_length for one in (self.first, *self.others)]
         return max(known) if all(known) else 0
 
+    @property
+    def tokenizers(self) -> frozenset[str]:
+        """The vocabularies of all of them."""
+        return frozenset(one.resolved.model.tokenizer for one in (self.first, *self.others))
+
     def dearest(self, bound: Callable[[Price], int]) -> int:
         """The most of what `bound` says for one price, such as what the call can cost in nano-USD."""
         own = self.first.resolved.model.price

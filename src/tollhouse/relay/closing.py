@@ -32,6 +32,7 @@ from tollhouse.wire.images import ImagesPipe
 
 # A provider may write anything there.
 _FINISH_REASON_CHARS = 64
+_PROMPTS = {"embeddings": "input", "images": "prompt"}
 # Prose has four bytes to a token and deeply indented code six; short answers vary more.
 _MOST_BYTES_PER_TOKEN = 6
 _SPARE_BYTES = 1024
@@ -276,8 +277,10 @@ def _attempt_lines(failed: list[tuple[Usage, Paid]], first: int) -> tuple[Charge
 
 def _sent(admitted: Admitted, deployment: Deployment) -> Sent:
     model, peek = admitted.resolved.model, admitted.scan.peek
+    # Of a chat the whole body may be prompt; beside a text to embed or to paint there are only knobs.
+    field = _PROMPTS.get(admitted.format.operation)
     return Sent(
-        body=admitted.call.body,
+        body=admitted.call.body if field is None else bytes(admitted.scan.fields[field]),
         output_limit=admitted.output_limit,
         choices=peek.choices,
         calls=admitted.calls(deployment),

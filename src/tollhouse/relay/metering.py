@@ -23,9 +23,9 @@ _UNKNOWN_ROOM_TOKENS = 2**24
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider was asked: the caller's body in so many `calls`, the most output tokens of each of `choices`
-    answers (None: as many as the model makes), the model's window and longest answer in tokens, 0 where unknown, and
-    its vocabulary."""
+    """What a provider was asked: the caller's body, or what of it is prompt, in so many `calls`, the most output tokens
+    of each of `choices` answers (None: as many as the model makes), the model's window and longest answer in tokens, 0
+    where unknown, and its vocabulary."""
 
     body: bytes
     output_limit: int | None = None

@@ -29,7 +29,7 @@ _OUTPUT_TOKENS: Final = {
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
-    """What a line of models takes; `fields` besides model, prompt, n, size and user, None for any."""
+    """What a line of models takes; `fields` besides model, prompt, n, size and user, None for any, with any values."""
 
     sizes: frozenset[str] | None
     default_size: str
@@ -55,6 +55,7 @@ _FAMILIES: Final = {
         most=1,
     ),
 }
+_UNDERSTOOD: Final = {"background": ("auto", "opaque", "transparent"), "output_format": ("png", "jpeg")}
 # A server that took over the path and not the models: any size, and fields of its own.
 _OTHER: Final = Family(sizes=None, default_size="1024x1024", fields=None)
 
@@ -87,6 +88,7 @@ class OpenAIImages:
         if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= family.most:
             raise RequestError(f"'n' must be an integer from 1 to {family.most}")
         size, width, height = _size(body.get("size", "auto"), family)
+        known = body if family.fields is not None else _understood(body)
         return AskedForPictures(
             family=family,
             model=model,
@@ -94,8 +96,8 @@ class OpenAIImages:
             count=count,
             size=size,
             quality=_one_of(body, "quality", (*_QUALITIES, "auto")) if family.counts_tokens else "standard",
-            background=_one_of(body, "background", ("auto", "opaque", "transparent")),
-            file_format=_one_of(body, "output_format", ("png", "jpeg")),
+            background=_one_of(known, "background", ("auto", "opaque", "transparent")),
+            file_format=_one_of(known, "output_format", ("png", "jpeg")),
             as_url=not family.counts_tokens and _one_of(body, "response_format", ("url", "b64_json")) == "url",
             origin=received.origin,
             gallery=self._gallery,
@@ -179,6 +181,11 @@ def _size(value: Json, family: Family) -> tuple[str, int, int]:
     if max(width, height) > _MAX_SIDE:
         raise RequestError(f"'size' must not be above {_MAX_SIDE} pixels")
     return size, width, height
+
+
+def _understood(body: JsonObject) -> JsonObject:
+    """The body without values that mean nothing here, as a server has it that asks no questions."""
+    return {name: value for name, value in body.items() if value in _UNDERSTOOD.get(name, (value,))}
 
 
 def _one_of(body: JsonObject, name: str, choices: tuple[str, ...]) -> str:

@@ -1,5 +1,7 @@
 """Token counts from byte counts alone: a hard upper bound, and an estimate where nobody counted."""
 
+from collections.abc import Sequence
+
 _FILE_STRING_BYTES = 4096
 FILE_TOKENS = 1500
 """What a file inside of a request counts."""
@@ -29,9 +31,22 @@ def likely_prompt_tokens(body: bytes) -> int:
 def most_prompt_tokens(body: bytes) -> int:
     """More than a request of this JSON body can have: a token for each byte, but of a file inside of it what a vendor
     may make of it at most: of a picture 16,000 tokens whatever its size, of another file a token for four bytes."""
-    files = [text for text in body.split(b'"') if is_file(text)]
-    counted = sum(min(len(text), _PICTURE_MOST_TOKENS if _is_picture(text) else len(text) // 4) for text in files)
-    return len(body) - sum(map(len, files)) + counted
+    _, files = texts_and_files(body)
+    return len(body) - sum(map(len, files)) + most_file_tokens(files)
+
+
+def texts_and_files(body: bytes) -> tuple[list[bytes], list[bytes]]:
+    """What stands between the quotes of a JSON body: texts, syntax included, and files."""
+    texts: list[bytes] = []
+    files: list[bytes] = []
+    for piece in body.split(b'"'):
+        (files if is_file(piece) else texts).append(piece)
+    return texts, files
+
+
+def most_file_tokens(files: Sequence[bytes]) -> int:
+    """What vendors may make of them at most."""
+    return sum(min(len(text), _PICTURE_MOST_TOKENS if _is_picture(text) else len(text) // 4) for text in files)
 
 
 def _is_picture(text: bytes) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tollhouse.tokens.bounds import FILE_TOKENS, is_file, likely_prompt_tokens, likely_tokens
+from tollhouse.tokens.bounds import FILE_TOKENS, likely_prompt_tokens, likely_tokens, texts_and_files
 from tollhouse.tokens.encodings import BYTES, Encoding
 
 # So much is counted at once, on the event loop: four slices take some 0.3 ms, and of the worst text (one letter over
@@ -39,9 +39,8 @@ def estimate(body: bytes, coding: Encoding) -> Estimate:
     """
     if coding.name == BYTES or not coding.is_loaded:
         return Estimate(likely_prompt_tokens(body), likely_tokens)
-    pieces = body.split(b'"')
-    files = [piece for piece in pieces if is_file(piece)]
-    text = b'"'.join([piece for piece in pieces if not is_file(piece)]) if files else body
+    texts, files = texts_and_files(body)
+    text = b'"'.join(texts) if files else body
     sample = [_unescaped(each) for each in _slices(text)]
     counted = sum(coding.count_text(each.decode("utf-8", "ignore")) for each in sample)
     read_bytes, sent_bytes = sum(map(len, sample)), min(len(text), _SLICES * _SLICE_BYTES)

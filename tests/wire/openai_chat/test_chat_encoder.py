@@ -67,6 +67,21 @@ def _deltas(*events: StreamEvent) -> list[dict[str, Any]]:
     return [chunk["choices"][0]["delta"] for chunk in chunks[1:-1]]
 
 
+def test_frames_of_text_alone_differ_in_the_text_alone() -> None:
+    encoder = ChatStreamEncoder([])
+    names = {"id": 'a""', "model": 'm","content":""', "created": 7}
+    encoder.feed(AnswerStart(**names))  # type: ignore[arg-type]
+    encoder.feed(TextStart(choice=1, index=0))
+    for choice in (0, 1, 0, 1):
+        for text in ('""', "\n\n", "\\", "\u2028ä\0", "x"):
+            frame = encoder.feed(TextDelta(choice=choice, index=0, text=text))
+            told = {"index": choice, "delta": {"content": text}, "finish_reason": None}
+            expected = {**names, "object": "chat.completion.chunk", "choices": [told]}
+            assert json.loads(frame.removeprefix(b"data: ")) == expected
+            assert frame.endswith(b"}\n\n")
+            assert frame.count(b"\n") == 2
+
+
 def test_the_frames_of_a_plain_answer() -> None:
     encoder = ChatStreamEncoder()
     head = b'data: {"id":"a","object":"chat.completion.chunk","created":7,"model":"m","choices":['

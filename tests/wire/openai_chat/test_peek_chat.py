@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tollhouse.ir.fault import FaultError, FaultKind
 from tollhouse.wire.format import Peek, Scan
 from tollhouse.wire.openai_chat.format import OpenAIChat
+from tollhouse.wire.openai_chat.peek import PEEKED, peek_fields
 from tollhouse.wire.quirks import Quirks
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -32,6 +33,18 @@ def rewritten(quirks: Quirks | None = None, changes: dict[str, Any] | None = Non
 def test_a_minimal_request() -> None:
     assert peek() == Peek(model="m")
     assert scan().size_bytes == len(json.dumps({"model": "m", "messages": MESSAGES}))
+
+
+def test_the_common_request_lacks_every_field_that_is_looked_at() -> None:
+    looked_at: set[str] = set()
+
+    class Fields(dict[str, msgspec.Raw]):
+        def get(self, name: str, default: Any = None) -> Any:
+            looked_at.add(name)
+            return super().get(name, default)
+
+    peek_fields(Fields(scan(stream=True).fields))
+    assert looked_at == PEEKED | {"model", "messages"}
 
 
 def test_all_that_is_peeked() -> None:

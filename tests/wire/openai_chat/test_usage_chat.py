@@ -136,7 +136,7 @@ def test_what_cannot_be_trusted_is_no_usage(bad: dict[str, object]) -> None:
 counts = st.integers(0, 10**6)
 
 
-classes = [name for name in Usage.__struct_fields__ if name not in ("source", "unplaced_tokens")]
+classes = [name for name in Usage.__struct_fields__ if name not in ("source", "images", "unplaced_tokens")]
 
 
 @given(st.builds(Usage, **dict.fromkeys(classes, counts)))

@@ -34,6 +34,21 @@ class ChatAnswer(msgspec.Struct, frozen=True, kw_only=True):
     usage: TokenUsage | None = None
 
 
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture: as a file, or where it can be fetched."""
+
+    b64_json: str | None = None
+    url: str | None = None
+
+
+class ImagesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The pictures, and the tokens that they took where the model counts them."""
+
+    created: int | None = None
+    data: list[Picture] | None = None
+    usage: dict[str, Any] | None = None
+
+
 class ModelList(msgspec.Struct, frozen=True, kw_only=True):
     """All models that can be called."""
 

@@ -6,18 +6,22 @@ from typing import Final
 
 from tollhouse.dialects.dialect import Route
 from tollhouse.dialects.hpp_router.account import QuotaCheck, Usage
-from tollhouse.dialects.hpp_router.answers import ChatAnswer, ModelList
+from tollhouse.dialects.hpp_router.answers import ChatAnswer, ImagesAnswer, ModelList
 from tollhouse.dialects.hpp_router.errors import HppWording, SimpleError, StructuredError
 from tollhouse.dialects.hpp_router.schema import ChatRequest, Message
+from tollhouse.dialects.hpp_router.schema_images import ImagesRequest
 from tollhouse.dialects.openapi import Documented, Published, render
 
 _SECURITY: Final[Mapping[str, dict[str, object]]] = {
     "ApiKeyAuth": {"type": "apiKey", "in": "header", "name": "apikey"},
     "BearerAuth": {"type": "http", "scheme": "bearer"},
 }
+_RESOLVED: Final[Mapping[str, str]] = MappingProxyType(
+    {"X-HPP-Router-Resolved-Model": "The model that answers and is billed."}
+)
 _HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "X-HPP-Router-Resolved-Model": "The model that answers and is billed.",
+        **_RESOLVED,
         "X-HPP-Router-Basket": "The basket that the rules chose, for hpprouter/auto.",
         "X-HPP-Router-Rule-Id": "The rule that matched, for hpprouter/auto.",
         "X-HPP-Router-Rules-Version": "The version of the rules, for hpprouter/auto.",
@@ -28,6 +32,7 @@ _HEADERS: Final[Mapping[str, str]] = MappingProxyType(
 
 def hpp_document(routes: Mapping[str, Route]) -> bytes:
     """The document of these routes, by path."""
+    images = routes["/v1/images/generations"]
     return render(
         Published(
             title="HPP Router Consumer API, by Tollhouse",
@@ -55,6 +60,15 @@ def hpp_document(routes: Mapping[str, Route]) -> bytes:
                     operation_id="listModels",
                     summary="List available models",
                     answer=ModelList,
+                ),
+                Documented(
+                    route=images,
+                    operation_id="createImageGeneration",
+                    summary="Generate images",
+                    request=ImagesRequest,
+                    defaults={} if images.voice is None else images.voice.defaults(),
+                    answer=ImagesAnswer,
+                    headers=_RESOLVED,
                 ),
                 Documented(
                     route=routes["/api/usage"],

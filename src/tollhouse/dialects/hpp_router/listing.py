@@ -42,17 +42,20 @@ _AUTO = PricedEntry(
 
 def model_list(catalog: Catalog) -> bytes:
     """The body: the virtual model first, then the catalogue in its order."""
-    entries = [_AUTO, *(_entry(model) for model in catalog.listed)]
+    # There is no route for embeddings here.
+    entries = [_AUTO, *(_entry(model) for model in catalog.listed if model.operations != ("embeddings",))]
     return msgspec.json.encode(page(entries))
 
 
 def _entry(model: Model) -> PricedEntry:
     rates = model.price.rates
+    # What comes out of a model for pictures is pictures.
+    output = rates.completion if "chat" in model.operations else rates.image_output or rates.completion
     return PricedEntry(
         **entry_fields(model, model.slug),
         pricing=Pricing(
             input=usd_per_million(rates.prompt),
-            output=usd_per_million(rates.completion),
+            output=usd_per_million(output),
             cache_write=optional_usd_per_million(rates.cache_write),
             cache_read=optional_usd_per_million(rates.cached_prompt),
         ),

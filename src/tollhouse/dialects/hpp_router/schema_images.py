@@ -4,14 +4,14 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from tollhouse.dialects.fields import ModelName, UserId
+from tollhouse.dialects.fields import ModelName, Prompt, UserId
 from tollhouse.dialects.reading import Reader
 
 
 class ImagesRequest(msgspec.Struct, gc=False):
     """The body of a call for pictures."""
 
-    prompt: str
+    prompt: Prompt
     model: ModelName | None = None
     n: Annotated[int, msgspec.Meta(ge=1, le=4)] | None = None
     size: Literal["1024x1024", "1024x1536", "1536x1024"] | None = None

@@ -65,7 +65,8 @@ class CatalogPage(Page, frozen=True, kw_only=True):
 
 def model_list(catalog: Catalog) -> bytes:
     """The body, the models in the catalogue's order."""
-    listed = page([_public(model) for model in catalog.listed])
+    # There is no route for pictures here.
+    listed = page([_public(model) for model in catalog.listed if model.operations != ("images",)])
     return msgspec.json.encode(CatalogPage(data=listed.data, first_id=listed.first_id, last_id=listed.last_id))
 
 

@@ -59,6 +59,20 @@ class VectorList(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
 
 
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture: as a file, or where it can be fetched."""
+
+    b64_json: str | None = None
+    url: str | None = None
+
+
+class ImagesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The pictures."""
+
+    created: int | None = None
+    data: list[Picture] | None = None
+
+
 class ModelList(msgspec.Struct, frozen=True, kw_only=True):
     """All names that can be called."""
 

@@ -154,7 +154,7 @@ class VoltageGpu(VoltageWording):
         """With `strict_schema`, what the published document does not allow is refused."""
         if strict_schema:
             self.routes = strict_routes(self.routes, __package__ or "", "openapi.yaml", "/v1")
-        document = voltage_document({route.path: route for route in self.routes}, VoltageChat())
+        document = voltage_document({route.path: route for route in self.routes})
         self.routes = (*self.routes, document_route(_DOCUMENT, document))
 
     def read_key(self, headers: Mapping[str, str]) -> str | None:

@@ -29,6 +29,7 @@ from tollhouse.wire.openai_chat.tidying import (
 from tollhouse.wire.openai_chat.usage import shown_usage
 from tollhouse.wire.openai_usage import without_cost
 
+_VERBATIM = AnswerPolicy()
 _NULL = msgspec.Raw(b"null")
 _NOUGHT = msgspec.Raw(b"0")
 _NO_TEXT = msgspec.Raw(b'""')
@@ -88,7 +89,7 @@ class BodyPipe:
     def finish(self, answered: Answered) -> bytes:
         """The whole body."""
         policy = self._policy
-        if policy == AnswerPolicy():
+        if policy == _VERBATIM:
             return self._body
         named = (("id", policy.answer_id), ("model", policy.model))
         changes = {name: value for name, value in named if value is not None}

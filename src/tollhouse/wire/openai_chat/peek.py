@@ -12,7 +12,7 @@ from tollhouse.wire.peeking import FREE_TIERS, MAX_OUTPUT_LIMIT, may_hold, read_
 
 MAX_CHOICES = 128
 
-_PEEKED = frozenset(
+PEEKED = frozenset(
     {
         "max_tokens",
         "max_completion_tokens",
@@ -54,7 +54,7 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
     model = read_field(fields, "model", _text_decoder, "a string")
     if not model:
         raise invalid_request("'model' is required: name the model to call as a string.", "model")
-    if _PEEKED.isdisjoint(fields):
+    if PEEKED.isdisjoint(fields):
         # The common request: all that is below would find nothing, but for sound in messages.
         return Peek(model=model, paid=tuple(_paid(fields, [])))
     older = read_integer(fields, "max_tokens", MAX_OUTPUT_LIMIT)
