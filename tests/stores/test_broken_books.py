@@ -133,19 +133,6 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(70)
-def test_a_deleted_file_stops_all_spending_within_milliseconds(tmp_path: Path) -> None:
-    now_s = [0.0]
-
-    async def work(store: SqliteStore) -> None:
-        await spend(store)
-        store.path.unlink()
-        now_s[0] += 0.0051
-        await refused(spend(store), "deleted")
-
-    with_store(tmp_path / "data", work, clock_s=lambda: now_s[0])
-
-
-@pytest.mark.fault(70)
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_deleted_or_replaced_file_is_never_written_to(tmp_path: Path, replaced: bool) -> None:
     async def work(store: SqliteStore) -> None:

@@ -1,7 +1,6 @@
 """SqliteStore: accounts, ledger and call records in one SQLite file; the store of a fresh install."""
 
 import asyncio
-import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -41,7 +40,6 @@ from tollhouse.stores.writer import Writer
 SOURCE = "source:nano_usd"
 MAX_TOP_UP_NANO_USD = 10**18
 PROBE_EVERY_S = 1.0
-_LOOK_EVERY_S = 0.005
 KEY_STATES = ("active", "disabled", "revoked")
 
 _NAMED_KEY = f"{KEYS} WHERE k.id = ?1 OR k.hint = ?1"
@@ -73,7 +71,6 @@ class SqliteStore:
         self.rules = SqliteRules(self._writer, self._look_ups, self._scans)
         self._clock_s = clock_s
         self._probed_s = clock_s()
-        self._looked_s = -math.inf
 
     @classmethod
     def open(
@@ -126,13 +123,8 @@ class SqliteStore:
         return self.fault() is None
 
     def blocked(self) -> FaultError | None:
-        """Why nothing may be spent at present, None when all is well, which costs a look at the file's name every few
-        milliseconds (each commit looks by itself). Where the last thing that was asked of the books failed, they are
-        tried again in passing."""
-        now_s = self._clock_s()
-        if self._health.fault is None and now_s - self._looked_s < _LOOK_EVERY_S:
-            return None
-        self._looked_s = now_s
+        """Why nothing may be spent at present, None when all is well, which costs a look at the file's name. Where the
+        last thing that was asked of the books failed, they are tried again in passing."""
         fault = self.fault()
         return None if fault is None or self.ready() else fault
 
