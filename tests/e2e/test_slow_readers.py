@@ -5,14 +5,10 @@ import socket
 import time
 from collections.abc import Callable
 
-import msgspec
 import pytest
 
-import tollhouse.server
 from support.callers import HYPERINFER, chat
 from support.gateway import RunningGateway
-from tollhouse.http.limits import Limits
-from tollhouse.settings import Settings
 
 Start = Callable[..., RunningGateway]
 CATALOG = """
@@ -73,15 +69,8 @@ def test_who_reads_slowly_holds_the_provider_back_and_loses_nothing(start_gatewa
 
 @pytest.mark.fault(19)
 @pytest.mark.row(95)
-def test_who_reads_nothing_is_cut_off_and_pays_for_what_came(
-    start_gateway: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def short(settings: Settings) -> Limits:
-        return msgspec.structs.replace(made(settings), write_timeout_s=1.5)
-
-    made = tollhouse.server.http_limits
-    monkeypatch.setattr(tollhouse.server, "http_limits", short)
-    running = start_gateway(catalog=CATALOG)
+def test_who_reads_nothing_is_cut_off_and_pays_for_what_came(start_gateway: Start) -> None:
+    running = start_gateway(catalog=CATALOG, write_timeout_s=1.5)
     line = open_stream(running, running.key("deaf", usd=50), SCRIPT)
     running.eventually(lambda: '"aborted"' in running.log(), 20)
     running.eventually(lambda: running.gateway.app.in_flight == 0)

@@ -47,7 +47,8 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """A request body cut once into its top-level fields (the last of a repeated key wins), and what was peeked."""
+    """A request body cut once into its top-level fields (the last of a repeated key wins), and what was peeked.
+    `size_bytes` is that of what may be prompt: of a chat all of it, else the text beside the knobs."""
 
     fields: dict[str, msgspec.Raw]
     peek: Peek

@@ -37,7 +37,8 @@ class OpenAIEmbeddings:
             raise invalid_request("'model' is required: name the model to call as a string.", "model")
         if "input" not in fields:
             raise invalid_request("'input' is required: a text, or a list of texts.", "input")
-        return Scan(fields, Peek(model=model, output_limit=0, choices=_count(fields["input"])), len(body))
+        given = fields["input"]
+        return Scan(fields, Peek(model=model, output_limit=0, choices=_count(given)), len(memoryview(given)))
 
     def rewrite(self, scan: Scan, changes: Mapping[str, msgspec.Raw], policy: AnswerPolicy) -> bytes:
         """The body for a provider: fields of `changes` replaced or added, all else verbatim. Where the caller has to

@@ -71,7 +71,8 @@ class OpenAIImages:
     def scan(self, body: bytes) -> Scan:
         """Cut a request body. Raises FaultError (invalid_request) when it is no wish for pictures."""
         fields = {name: value for name, value in scan_object(body).items() if bytes(value) != _NULL}
-        return Scan(fields, _peek(fields), len(body))
+        peek = _peek(fields)
+        return Scan(fields, peek, len(memoryview(fields["prompt"])))
 
     def with_defaults(self, scan: Scan, defaults: Mapping[str, msgspec.Raw]) -> Scan:
         """The same, as it is understood with the dialect's defaults."""
