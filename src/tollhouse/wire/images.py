@@ -2,13 +2,13 @@
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, Literal, Protocol
 
 from tollhouse.ir.images import ImageRequest, ImageResponse, ImagesAsked
 from tollhouse.ir.loss import Loss
 from tollhouse.ir.usage import GeneratedImages, Usage
-from tollhouse.wire.collecting import MAX_BODY_BYTES, Collector
+from tollhouse.wire.collecting import MAX_BODY_BYTES, WordlessBody
 from tollhouse.wire.fields import unreadable_answer
 from tollhouse.wire.format import Answered, UpstreamFormat
 from tollhouse.wire.quirks import Quirks
@@ -42,28 +42,19 @@ class ImagesCaller(Protocol):
         ...
 
 
-class ImagesPipe:
+class ImagesPipe(WordlessBody):
     """`feed` collects, `close` reads the answer, `finish` gives the body: of the response as it stands by then, or the
     one picture in `raw`. Whoever hands the pictures over puts them there."""
-
-    service_tier: str | None = None
-    tool_uses: Mapping[str, int] | None = None
-    finish_reason: str | None = None
-    reported_at_bytes = 0
-    received_bytes = 0
-    has_content = False
-    is_complete = False
 
     def __init__(
         self, source: ImagesFormat, target: ImagesCaller, asked: ImagesAsked, max_body_bytes: int = MAX_BODY_BYTES
     ) -> None:
-        self.usage: Usage | None = None
+        super().__init__(max_body_bytes)
         self.response = ImageResponse(pictures=())
         self.raw: bytes | None = None
         self._source = source
         self._target = target
         self._asked = asked
-        self._collector = Collector(max_body_bytes)
 
     @property
     def generated(self) -> GeneratedImages:
@@ -74,15 +65,6 @@ class ImagesPipe:
             size=response.size or asked.size,
             quality=response.quality or asked.quality,
         )
-
-    def feed(self, data: bytes) -> bytes:
-        """Nothing yet. Raises FaultError (provider_unavailable) above the cap."""
-        self._collector.add(data)
-        return b""
-
-    def release(self) -> bytes:
-        """Nothing: a body is sent as a whole."""
-        return b""
 
     def close(self) -> bytes:
         """Nothing yet. Raises FaultError when the body holds no picture, or something else in place of one."""

@@ -4,14 +4,12 @@ import array
 import base64
 import binascii
 import sys
-from collections.abc import Mapping
 
 import msgspec
 
 from tollhouse.ir.fault import FaultError
 from tollhouse.ir.plain import is_object
-from tollhouse.ir.usage import Usage
-from tollhouse.wire.collecting import MAX_BODY_BYTES, Collector
+from tollhouse.wire.collecting import MAX_BODY_BYTES, WordlessBody
 from tollhouse.wire.fields import unreadable_answer
 from tollhouse.wire.format import Answered, AnswerPolicy
 from tollhouse.wire.openai_embeddings.usage import decode_usage, shown_usage
@@ -29,34 +27,16 @@ _text_decoder = msgspec.json.Decoder(str)
 RawObject = dict[str, msgspec.Raw]
 
 
-class EmbeddingsPipe:
+class EmbeddingsPipe(WordlessBody):
     """`feed` collects, `close` checks, `finish` gives the body. `wanted` is how many vectors were asked for."""
 
-    service_tier: str | None = None
-    tool_uses: Mapping[str, int] | None = None
-    finish_reason: str | None = None
-    reported_at_bytes = 0
-    received_bytes = 0
-    has_content = False
-    is_complete = False
-
     def __init__(self, policy: AnswerPolicy, wanted: int, max_body_bytes: int = MAX_BODY_BYTES) -> None:
-        self.usage: Usage | None = None
+        super().__init__(max_body_bytes)
         self._policy = policy
         self._wanted = wanted
-        self._collector = Collector(max_body_bytes)
         self._fields: RawObject = {}
         self._entries: list[RawObject] = []
         self._told: dict[str, object] | None = None
-
-    def feed(self, data: bytes) -> bytes:
-        """Nothing yet. Raises FaultError (provider_unavailable) above the cap."""
-        self._collector.add(data)
-        return b""
-
-    def release(self) -> bytes:
-        """Nothing: a body is sent as a whole."""
-        return b""
 
     def close(self) -> bytes:
         """Nothing yet. Raises FaultError when the body holds no vector for each text, or an error in disguise."""
