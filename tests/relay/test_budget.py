@@ -128,16 +128,28 @@ def test_a_call_holds_its_prompt_by_the_byte_and_its_answer_by_its_limit(tmp_pat
     at_desk(tmp_path, work)
 
 
-def test_turns_that_a_provider_keeps_are_held_as_long_as_the_model_can_read(tmp_path: Path) -> None:
+KEPT = ['"conversation":"conv_1"', '"prompt":{"id":"p"}', '"input":[{"type":"item_reference","id":"rs_1"}]']
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_what_a_provider_keeps_of_a_prompt_is_held_as_long_as_the_model_can_read(tmp_path: Path, kept: str) -> None:
     async def work(desk: Desk) -> None:
-        asked = b'{"model":"a/b","input":"And now?","conversation":"conv_1","max_output_tokens":100}'
+        asked = f'{{"model":"a/b",{kept},"max_output_tokens":100}}'.encode()
         own = len(asked) * 1_000 + 100 * 10_000
         known = await desk.hold(asked, model(context_length=9_000), RESPONSES)
         assert known.hold.parts[0].amount == own + 9_000 * 1_000
         unknown = await desk.hold(asked, wire_format=RESPONSES)
         assert unknown.hold.parts[0].amount == own + ASSUMED_KEPT_TOKENS * 1_000
-        without = await desk.hold(asked.replace(b'"conv_1"', b"null"), wire_format=RESPONSES)
-        assert without.hold.parts[0].amount == own - 4 * 1_000
+
+    at_desk(tmp_path, work)
+
+
+@pytest.mark.parametrize("all_of_it", ['"conversation":null,"prompt":null', '"input":"\\"item_reference\\""'])
+def test_a_prompt_that_is_all_there_is_held_by_its_bytes(tmp_path: Path, all_of_it: str) -> None:
+    async def work(desk: Desk) -> None:
+        asked = f'{{"model":"a/b",{all_of_it},"max_output_tokens":100}}'.encode()
+        terms = await desk.hold(asked, wire_format=RESPONSES)
+        assert terms.hold.parts[0].amount == len(asked) * 1_000 + 100 * 10_000
 
     at_desk(tmp_path, work)
 

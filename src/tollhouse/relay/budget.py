@@ -28,7 +28,7 @@ AdmissionRule = Literal["bound", "positive"]
 ASSUMED_OUTPUT_TOKENS = 32_768
 """What an answer is taken to have at most where neither the caller nor the catalogue says."""
 ASSUMED_KEPT_TOKENS = 200_000
-"""What the turns that a provider keeps are taken to have at most where the catalogue knows no context length."""
+"""What a provider keeps of a prompt is taken to have at most where the catalogue knows no context length."""
 LEAST_INJECTED_TOKENS = 256
 _TRIES = 3
 _AT_ONCE_BYTES = 8 * 1024
@@ -92,8 +92,8 @@ class Budget:
         key_limit, books_unavailable.
 
         The prompt counts a token per byte first; only when that does not fit it is looked at more closely, and counted
-        in the model's own vocabulary where that is published. Turns that
-        the provider keeps count as many tokens as the model can read: nobody here knows how long they are. A call
+        in the model's own vocabulary where that is published. What
+        the provider keeps of it counts as many tokens as the model can read: nobody here knows how long it is. A call
         without a limit of its own gets the one that is affordable, unless that is too low to be of use.
         """
         wish = _Wish(
@@ -107,7 +107,7 @@ class Budget:
         limit = scan.peek.output_limit
         if limit is None:
             limit = candidates.most_output_tokens or ASSUMED_OUTPUT_TOKENS
-        kept = candidates.longest_context_tokens or ASSUMED_KEPT_TOKENS if scan.peek.keeps_turns else 0
+        kept = candidates.longest_context_tokens or ASSUMED_KEPT_TOKENS if scan.peek.is_partial else 0
         asked = wish.claims(most_tokens(scan.size_bytes) + kept, limit)
         outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version, patient=False)
         if isinstance(outcome, Hold):

@@ -13,6 +13,9 @@ from tollhouse.wire.peeking import FREE_TIERS, MAX_OUTPUT_LIMIT, may_hold, read_
 # Tools that the caller runs, or that only group or find tools.
 _PLAIN_TOOLS = frozenset({"function", "custom", "namespace", "tool_search", "local_shell", "apply_patch"})
 
+# What a provider of the format reads into the prompt from its own store.
+_KEPT_FIELDS = ("conversation", "prompt")
+
 
 class _Tool(msgspec.Struct):
     type: str | None = None
@@ -41,8 +44,13 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
         has_tools=bool(tools),
         paid=tuple(dict.fromkeys(_paid(fields, tools))),
         spare_tools=provider_tools > 0 and are_spare(fields, len(tools), provider_tools),
-        keeps_turns=bytes(fields.get("conversation", b"null")) != b"null",
+        keeps_turns=_is_set(fields, "conversation"),
+        is_partial=any(_is_set(fields, name) for name in _KEPT_FIELDS) or _has_references(fields.get("input")),
     )
+
+
+def _is_set(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
+    return name in fields and bytes(fields[name]) != b"null"
 
 
 def _paid(fields: Mapping[str, msgspec.Raw], tools: list[_Tool]) -> Iterable[tuple[str, str]]:
@@ -75,6 +83,13 @@ def _has_audio_parts(items: msgspec.Raw | None) -> bool:
         for item in _objects(decoded)
         for part in (*_objects(item.get("content")), *_objects(item.get("output")))
     )
+
+
+def _has_references(items: msgspec.Raw | None) -> bool:
+    """Whether an item stands for one that the provider keeps; decodes only where the bytes make it possible."""
+    if items is None or not may_hold(bytes(items), b'"item_reference"'):
+        return False
+    return any(item.get("type") == "item_reference" for item in _objects(msgspec.json.decode(items)))
 
 
 def _objects(value: object) -> Iterable[dict[str, object]]:
