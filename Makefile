@@ -25,9 +25,10 @@ run: setup
 test: setup
 	$(PYTEST) -n 2 --dist loadgroup -m "not long"
 
-# The property tests on examples that nobody has seen yet.
+# The property tests, and the published documents' cases, on examples that nobody has seen yet.
 test-fresh: setup
 	$(PYTEST) -n 2 --dist loadgroup -m "not long" --hypothesis-profile=fresh
+	CASES_SEED=fresh $(PYTEST) -m long tests/e2e/test_contract_cases.py
 
 check: setup
 	$(BIN)/ruff format --check .

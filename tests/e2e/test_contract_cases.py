@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support.contract_cases import FIXED_SEED, LEAST_SHARE, Caller, Tally, fresh_seed, own_schema, schema_of
+from support.contract_cases import FIXED_SEED, LEAST_SHARE, Caller, Tally, long_seed, own_schema, schema_of
 from support.gateway import RunningGateway
 
 CHAT = ["simulator/echo", "gpt-4", "openai/gpt-5", "anthropic/claude-sonnet-4"]
 PICTURES = ["simulator/picture"]
 MODELS = {"/chat/completions": CHAT, "/embeddings": ["text-embedding-ada-002"], "/images/generations": PICTURES}
-FRESH_SEED = fresh_seed()
+LONG_SEED = long_seed()
 
 
 def some(count: int) -> settings:
@@ -48,7 +48,7 @@ def tally(request: pytest.FixtureRequest, record_property: Callable[[str, object
     """Counts what becomes of an operation's cases, and looks at the whole in the end."""
     tally = Tally()
     yield tally
-    seed = FRESH_SEED if request.node.get_closest_marker("long") else FIXED_SEED
+    seed = LONG_SEED if request.node.get_closest_marker("long") else FIXED_SEED
     line = f"{request.node.originalname}: {tally.line(seed)}"
     record_property("cases", line)
     assert tally.count("negative") > 0, line
@@ -59,7 +59,7 @@ def tally(request: pytest.FixtureRequest, record_property: Callable[[str, object
 
 HPP, VOLTAGE = schema_of("hpp_router", FIXED_SEED), schema_of("voltagegpu", FIXED_SEED)
 OWN_HPP, OWN_VOLTAGE = own_schema("/openapi/hpp.json", FIXED_SEED), own_schema("/openapi/voltage.json", FIXED_SEED)
-FRESH_HPP, FRESH_VOLTAGE = schema_of("hpp_router", FRESH_SEED), schema_of("voltagegpu", FRESH_SEED)
+LONG_HPP, LONG_VOLTAGE = schema_of("hpp_router", LONG_SEED), schema_of("voltagegpu", LONG_SEED)
 
 
 @HPP.parametrize()
@@ -137,15 +137,15 @@ def test_without_credentials_the_shared_path_answers_in_both_envelopes(tolerant:
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@FRESH_HPP.parametrize()
+@LONG_HPP.parametrize()
 @some(600)
-def test_fresh_hpp(case: Any, tolerant: dict[str, Caller], tally: Tally) -> None:
+def test_long_hpp(case: Any, tolerant: dict[str, Caller], tally: Tally) -> None:
     tolerant["hpp_router"].check(case, tally)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@FRESH_VOLTAGE.parametrize()
+@LONG_VOLTAGE.parametrize()
 @some(600)
-def test_fresh_voltagegpu(case: Any, tolerant: dict[str, Caller], tally: Tally) -> None:
+def test_long_voltagegpu(case: Any, tolerant: dict[str, Caller], tally: Tally) -> None:
     tolerant["voltagegpu"].check(case, tally)

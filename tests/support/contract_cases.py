@@ -25,6 +25,7 @@ from tollhouse.dialects.voltagegpu.surface import VoltageGpu
 
 SEED_VARIABLE = "CASES_SEED"
 FIXED_SEED = 1
+LONG_SEED = 2989533668
 LEAST_SHARE = 0.9
 # What the rule book adds to the statuses of the documents for every operation: a wrong method (row 139).
 _WRONG_METHOD = 405
@@ -37,9 +38,10 @@ _CHECKS = [
 ]
 
 
-def fresh_seed() -> int:
-    """The seed of a run that looks for new cases: chance, or what CASES_SEED says to have one again."""
-    return int(os.environ.get(SEED_VARIABLE) or random.SystemRandom().randrange(2**32))
+def long_seed() -> int:
+    """The seed of the long run: the same in every run, unless CASES_SEED names another or says `fresh`."""
+    told = os.environ.get(SEED_VARIABLE, LONG_SEED)
+    return random.SystemRandom().randrange(2**32) if told == "fresh" else int(told)
 
 
 def document(package: str) -> dict[str, Any]:
