@@ -37,4 +37,4 @@ def test_the_matrix_notices_answers_that_do_not_wait_for_their_charge(tmp_path: 
     settings = {"TOLLHOUSE_SETTLE": "async"}
     matrix = KillMatrix(tmp_path, books, seed=68, steps=["mid group commit"], settings=settings)
     with pytest.raises(AssertionError, match=r"'lost': \[\{"):
-        matrix.run(kills=8)
+        matrix.run(kills=24)

@@ -24,7 +24,7 @@ from tollhouse.relay.choosing import Chooser
 from tollhouse.routing.rules import BrokenRules
 from tollhouse.stores.sqlite import SqliteStore, account_of
 from tollhouse.tokens import encodings
-from tollhouse.tokens.bounds import most_prompt_tokens
+from tollhouse.tokens.bounds import PICTURE_MOST_TOKENS, most_prompt_tokens
 from tollhouse.tokens.encodings import encoding
 from tollhouse.wire.registry import FORMATS
 
@@ -140,6 +140,16 @@ def test_what_a_provider_keeps_of_a_prompt_is_held_as_long_as_the_model_can_read
         assert known.hold.parts[0].amount == own + 9_000 * 1_000
         unknown = await desk.hold(asked, wire_format=RESPONSES)
         assert unknown.hold.parts[0].amount == own + ASSUMED_KEPT_TOKENS * 1_000
+
+    at_desk(tmp_path, work)
+
+
+def test_a_picture_that_is_only_named_is_held_for_as_the_largest_one(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        part = '{"type":"image_url","image_url":{"url":"https://pictures.example/a.png"}}'
+        asked = f'{{"model":"a/b","max_tokens":1,"messages":[{{"role":"user","content":[{part},{part}]}}]}}'.encode()
+        terms = await desk.hold(asked)
+        assert terms.hold.parts[0].amount == (len(asked) + 2 * PICTURE_MOST_TOKENS) * 1_000 + 10_000
 
     at_desk(tmp_path, work)
 

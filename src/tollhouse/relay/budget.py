@@ -18,7 +18,7 @@ from tollhouse.money.ledger import Ledger, Short
 from tollhouse.money.pricing import upper_bound, upper_bound_of_images
 from tollhouse.relay.buckets import Bound, claims
 from tollhouse.relay.candidates import Candidates
-from tollhouse.tokens.bounds import most_prompt_tokens, most_tokens
+from tollhouse.tokens.bounds import PICTURE_MOST_TOKENS, most_prompt_tokens, most_tokens
 from tollhouse.tokens.encodings import BYTES, Encoding, encoding
 from tollhouse.tokens.prompt_bound import most_counted_tokens
 from tollhouse.wire.format import Scan
@@ -92,9 +92,10 @@ class Budget:
         key_limit, books_unavailable.
 
         The prompt counts a token per byte first; only when that does not fit it is looked at more closely, and counted
-        in the model's own vocabulary where that is published. What
-        the provider keeps of it counts as many tokens as the model can read: nobody here knows how long it is. A call
-        without a limit of its own gets the one that is affordable, unless that is too low to be of use.
+        in the model's own vocabulary where that is published. A picture that is only named counts what a vendor makes
+        of one at most, and a file, or turns that the provider keeps, as much as the model can read: nobody here knows
+        how long they are. A call without a limit of its own gets the one that is affordable, unless that is too low to
+        be of use.
         """
         wish = _Wish(
             request_id=request_id,
@@ -107,12 +108,14 @@ class Budget:
         limit = scan.peek.output_limit
         if limit is None:
             limit = candidates.most_output_tokens or ASSUMED_OUTPUT_TOKENS
-        kept = candidates.longest_context_tokens or ASSUMED_KEPT_TOKENS if scan.peek.is_partial else 0
-        asked = wish.claims(most_tokens(scan.size_bytes) + kept, limit)
+        elsewhere = scan.peek.remote_pictures * PICTURE_MOST_TOKENS
+        if scan.peek.is_partial:
+            elsewhere = candidates.longest_context_tokens or ASSUMED_KEPT_TOKENS
+        asked = wish.claims(most_tokens(scan.size_bytes) + elsewhere, limit)
         outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version, patient=False)
         if isinstance(outcome, Hold):
             return Terms(hold=outcome)
-        prompt_tokens = kept + await _closer(wish, kept, limit, outcome)
+        prompt_tokens = elsewhere + await _closer(wish, elsewhere, limit, outcome)
         asked = wish.claims(prompt_tokens, limit)
         outcome = await self._ledger.hold(request_id, asked, wish.candidates.price_version)
         if isinstance(outcome, Hold):

@@ -6,7 +6,8 @@ _FILE_STRING_BYTES = 4096
 FILE_TOKENS = 1500
 """What a file inside of a request counts."""
 
-_PICTURE_MOST_TOKENS = 16_000
+PICTURE_MOST_TOKENS = 16_000
+"""What a vendor makes of a picture at most."""
 # PNG, JPEG, GIF and WebP in base64, and any picture as a data URL.
 _PICTURE_STARTS = (b"data:image/", b"iVBORw0KGgo", b"/9j/", b"R0lGOD", b"UklGR")
 
@@ -46,7 +47,7 @@ def texts_and_files(body: bytes) -> tuple[list[bytes], list[bytes]]:
 
 def most_file_tokens(files: Sequence[bytes]) -> int:
     """What vendors may make of them at most."""
-    return sum(min(len(text), _PICTURE_MOST_TOKENS if _is_picture(text) else len(text) // 4) for text in files)
+    return sum(min(len(text), PICTURE_MOST_TOKENS if _is_picture(text) else len(text) // 4) for text in files)
 
 
 def _is_picture(text: bytes) -> bool:

@@ -30,8 +30,8 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     (field, price name) pairs: features that cost extra and so need a price, such as ("service_tier",
     "service_tier:priority") or ("web_search_options", "tool:web_search"). `spare_tools` says that the request can do
     without the provider's own tools among `tools`, `keeps_turns` that turns of the conversation are not in the request
-    but with a provider of the format, `is_partial` that they or other parts of the prompt are kept there. `images` are
-    the pictures that are asked for.
+    but with a provider of the format, `is_partial` that they or other parts of the prompt are kept there or fetched,
+    beside `remote_pictures` of them. `images` are the pictures that are asked for.
     """
 
     model: str
@@ -44,6 +44,7 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_budget: int = 0
     keeps_turns: bool = False
     is_partial: bool = False
+    remote_pictures: int = 0
     spare_tools: bool = False
     images: ImagesAsked | None = None
 

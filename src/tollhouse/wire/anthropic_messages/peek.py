@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from tollhouse.ir.fault import FaultError, invalid_request
+from tollhouse.wire.elsewhere import named_in_anthropic
 from tollhouse.wire.format import Peek
 from tollhouse.wire.offered_tools import are_spare
 from tollhouse.wire.peeking import reasoning_budget
@@ -54,6 +55,7 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
     tools: list[_Tool] = _read(fields, "tools", _tools_decoder, "an array of objects") or []
     stream = _read(fields, "stream", _flag_decoder, "true or false") or False
     provider_tools = len(_provider_tools(tools)) if tools else 0
+    elsewhere = named_in_anthropic(fields.get("messages"))
     return Peek(
         model=model,
         stream=stream,
@@ -63,6 +65,8 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
         paid=tuple(dict.fromkeys(_paid(fields, tools))),
         spare_tools=provider_tools > 0 and are_spare(fields, len(tools), provider_tools),
         reasoning_budget=reasoning_budget(fields),
+        is_partial=elsewhere.files,
+        remote_pictures=elsewhere.pictures,
     )
 
 

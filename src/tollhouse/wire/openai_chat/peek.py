@@ -6,6 +6,7 @@ from typing import cast
 import msgspec
 
 from tollhouse.ir.fault import invalid_request
+from tollhouse.wire.elsewhere import named_in_openai
 from tollhouse.wire.format import Peek
 from tollhouse.wire.offered_tools import are_spare
 from tollhouse.wire.peeking import FREE_TIERS, MAX_OUTPUT_LIMIT, may_hold, read_field, read_integer, reasoning_budget
@@ -54,9 +55,15 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
     model = read_field(fields, "model", _text_decoder, "a string")
     if not model:
         raise invalid_request("'model' is required: name the model to call as a string.", "model")
+    elsewhere = named_in_openai(fields.get("messages"))
     if PEEKED.isdisjoint(fields):
         # The common request: all that is below would find nothing, but for sound in messages.
-        return Peek(model=model, paid=tuple(_paid(fields, [])))
+        return Peek(
+            model=model,
+            paid=tuple(_paid(fields, [])),
+            is_partial=elsewhere.files,
+            remote_pictures=elsewhere.pictures,
+        )
     older = read_integer(fields, "max_tokens", MAX_OUTPUT_LIMIT)
     newer = read_integer(fields, "max_completion_tokens", MAX_OUTPUT_LIMIT)
     options = read_field(fields, "stream_options", _options_decoder, "an object with include_usage as true or false")
@@ -72,6 +79,8 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
         paid=tuple(dict.fromkeys(_paid(fields, tools))),
         spare_tools=provider_tools > 0 and are_spare(fields, len(tools), provider_tools),
         reasoning_budget=reasoning_budget(fields),
+        is_partial=elsewhere.files,
+        remote_pictures=elsewhere.pictures,
     )
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from tollhouse.ir.fault import invalid_request
 from tollhouse.ir.plain import is_array, is_object
+from tollhouse.wire.elsewhere import named_in_openai
 from tollhouse.wire.format import Peek
 from tollhouse.wire.offered_tools import are_spare
 from tollhouse.wire.peeking import FREE_TIERS, MAX_OUTPUT_LIMIT, may_hold, read_field, read_integer
@@ -36,6 +37,7 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
         raise invalid_request("'model' is required: name the model to call as a string.", "model")
     tools: list[_Tool] = read_field(fields, "tools", _tools_decoder, "an array of objects, each with a type") or []
     provider_tools = len(_provider_tools(tools)) if tools else 0
+    elsewhere = named_in_openai(fields.get("input"))
     return Peek(
         model=model,
         stream=read_field(fields, "stream", _flag_decoder, "true or false") or False,
@@ -45,7 +47,10 @@ def peek_fields(fields: Mapping[str, msgspec.Raw]) -> Peek:
         paid=tuple(dict.fromkeys(_paid(fields, tools))),
         spare_tools=provider_tools > 0 and are_spare(fields, len(tools), provider_tools),
         keeps_turns=_is_set(fields, "conversation"),
-        is_partial=any(_is_set(fields, name) for name in _KEPT_FIELDS) or _has_references(fields.get("input")),
+        is_partial=elsewhere.files
+        or any(_is_set(fields, name) for name in _KEPT_FIELDS)
+        or _has_references(fields.get("input")),
+        remote_pictures=elsewhere.pictures,
     )
 
 
