@@ -35,6 +35,6 @@ def test_what_was_acknowledged_is_charged_once_whatever_dies_when(tmp_path: Path
 @pytest.mark.timeout(600)
 def test_the_matrix_notices_answers_that_do_not_wait_for_their_charge(tmp_path: Path, books: KilledBooks) -> None:
     settings = {"TOLLHOUSE_SETTLE": "async"}
-    matrix = KillMatrix(tmp_path, books, seed=68, steps=["mid group commit"], settings=settings)
+    matrix = KillMatrix(tmp_path, books, seed=68, steps=["before settle"], settings=settings)
     with pytest.raises(AssertionError, match=r"'lost': \[\{"):
-        matrix.run(kills=24)
+        matrix.run(kills=8)
